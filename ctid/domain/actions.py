@@ -1,0 +1,167 @@
+"""What the core wants done: its only output.
+
+Law: imperative, typed, complete. A door carries each out at once or drops it by its written policy; a question (``LookUp…``,
+``Check…``, ``Open…``) is always answered by an event, failure and time-out included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctid.domain.events import Request
+from ctid.domain.types import (
+    AgentId,
+    AgentStatus,
+    CallId,
+    CallRecord,
+    Decision,
+    Endpoint,
+    Pop,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    pass
+
+
+# -- to the PBX --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring(Action):
+    """Send the held caller to one phone. Refused by the PBX when ``seq`` is no longer the channel's."""
+
+    call_id: CallId
+    channel: str
+    seq: int
+    endpoint: Endpoint
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overflow(Action):
+    """Send the held caller to the line's overflow; ``to`` is the dialplan's word for it."""
+
+    call_id: CallId
+    channel: str
+    seq: int
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say(Action):
+    """Answer a feature code at the phone that dialled it: ok, denied or unknown."""
+
+    channel: str
+    seq: int
+    word: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat(Action):
+    """Renew the lease: sent from inside the routing loop, so that a wedged loop loses it."""
+
+    at: float
+
+
+# -- to the database ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUpCaller(Action):
+    """Answered by ``CallerIdentified`` or ``CallerLookupFailed``."""
+
+    call_id: CallId
+    number: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTicket(Action):
+    """Find or open the ticket of an answered call; idempotent by call. Answered by ``TicketLinked``, or never."""
+
+    call_id: CallId
+    agent: AgentId
+    contact_id: str | None
+    customer_id: str | None
+    caller: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPin(Action):
+    """Answered by ``PinChecked``."""
+
+    request: Request
+    pin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveCall(Action):
+    """The newest books on a call; saves of one call coalesce."""
+
+    call: CallRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgent(Action):
+    """The newest state of an agent, to be kept with the time it began."""
+
+    status: AgentStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRecording(Action):
+    """Read the closed file and answer by ``RecordingMeasured``. ``expected_seconds`` is what the ledger says it holds."""
+
+    call_id: CallId
+    recording_id: str
+    path: str
+    expected_seconds: float
+
+
+# -- to the screens ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowPop(Action):
+    pop: Pop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowAgent(Action):
+    status: AgentStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowCall(Action):
+    call: CallRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply(Action):
+    """The answer to an MQTT command; ``error`` is one line that says what to do."""
+
+    request: Request
+    error: str | None = None
+
+
+# -- to the log --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteDecision(Action):
+    """One routing decision, to be logged and counted."""
+
+    call_id: CallId
+    decision: Decision
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteOddity(Action):
+    """Something the state tables do not allow, or that should not be: logged and counted, never fatal."""
+
+    what: str
+    call_id: CallId | None = None
+    agent: AgentId | None = None

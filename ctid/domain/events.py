@@ -1,0 +1,345 @@
+"""What happened: the only input of the core.
+
+Law: past tense, typed, complete; each carries the time it happened (``at``, Unix seconds by the PBX's clock where the PBX
+reported it). Made by the tracker (``asterisk/``), the doors and the shell; consumed one at a time by ``Acd.handle``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctid.domain.types import (
+    Agent,
+    AgentId,
+    AgentStatus,
+    CallerFile,
+    CallId,
+    CallRecord,
+    Certainty,
+    Direction,
+    Endpoint,
+    LegId,
+    LegResult,
+    RecordingRecord,
+    Ticket,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    at: float
+
+
+# -- the life of a call, from the tracker ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted(Event):
+    """The first channel of a new call appeared (``Newchannel``). ``endpoint`` is the calling phone or trunk."""
+
+    call_id: CallId
+    caller: str | None
+    caller_name: str | None = None
+    dialled: str | None = None
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEntered(Event):
+    """The call came in by ctid's own dialplan (``UserEvent CtidStart``): it is recorded, and its direction is certain."""
+
+    call_id: CallId
+    direction: Direction
+    dialled: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerHeld(Event):
+    """The dialplan holds the caller and asks for a route (``UserEvent CtidWait``).
+
+    ``channel`` is the held channel's name and ``seq`` the fencing number a route must quote. ``why`` is the ``DIALSTATUS``
+    of the try before, ``None`` on the first.
+    """
+
+    call_id: CallId
+    channel: str
+    seq: int
+    dialled: str | None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLeftToFailsafe(Event):
+    """The dialplan gave the caller to the fallback queue (``UserEvent CtidFailsafe``)."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOverflowed(Event):
+    """The dialplan carried out an overflow (``UserEvent CtidOverflow``)."""
+
+    call_id: CallId
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegOffered(Event):
+    """A party's channel joined the call: a phone was dialled, or an agent's own phone started the call."""
+
+    call_id: CallId
+    leg_id: LegId
+    endpoint: Endpoint
+    party: str
+    originator: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegRang(Event):
+    call_id: CallId
+    leg_id: LegId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegAnswered(Event):
+    call_id: CallId
+    leg_id: LegId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TalkStarted(Event):
+    """The leg's channel is bridged with other parties. ``peers`` are their endpoints, the caller's own included."""
+
+    call_id: CallId
+    leg_id: LegId
+    peers: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TalkStopped(Event):
+    call_id: CallId
+    leg_id: LegId
+    certainty: Certainty = Certainty.EXACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegHeld(Event):
+    """The party pressed hold (``Hold``): the leg stays bridged, the other side hears music."""
+
+    call_id: CallId
+    leg_id: LegId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegUnheld(Event):
+    call_id: CallId
+    leg_id: LegId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegEnded(Event):
+    """The party's channel is gone, or its dial came to nothing; ``result`` is ``None`` for a leg that had been answered."""
+
+    call_id: CallId
+    leg_id: LegId
+    result: LegResult | None = None
+    certainty: Certainty = Certainty.EXACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsMerged(Event):
+    """Two calls turned out to be one visit: a consultation ended in the customer's call."""
+
+    call_id: CallId
+    into: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """The last channel of the call is gone."""
+
+    call_id: CallId
+    certainty: Certainty = Certainty.EXACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingStarted(Event):
+    """``MixMonitorStart``: proves the intent, not the file. ``leg_id`` is the recorded channel."""
+
+    call_id: CallId
+    leg_id: LegId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingClosed(Event):
+    """The hangup handler stopped the recording (``UserEvent CtidEnd``); ``size`` in bytes, 0 for no file."""
+
+    call_id: CallId
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingMeasured(Event):
+    """The file was read: its length, digest and what state it is in by itself (complete, damaged or missing)."""
+
+    call_id: CallId
+    recording: RecordingRecord
+
+
+# -- phones and the link -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneUsed(Event):
+    """How many live channels the endpoint has now, whoever made them."""
+
+    endpoint: Endpoint
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneReached(Event):
+    """The PBX can (or cannot) reach the phone; ``None`` when it does not know."""
+
+    endpoint: Endpoint
+    reachable: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOpened(Event):
+    """The PBX's state was read and turned into events; routing may begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLost(Event):
+    pass
+
+
+# -- answers to the core's questions -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerIdentified(Event):
+    call_id: CallId
+    file: CallerFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerLookupFailed(Event):
+    """The database did not say who is calling, or not in time."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketLinked(Event):
+    """The answered call has its ticket: the contact's newest open one, or one that was opened for it."""
+
+    call_id: CallId
+    agent: AgentId
+    ticket: Ticket
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRefused(Event):
+    """The PBX would not take the route with this ``seq``: the caller's channel is gone, or the command was late."""
+
+    call_id: CallId
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinChecked(Event):
+    request: Request
+    ok: bool
+
+
+# -- what people ask for -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who asked, and where the answer goes: an MQTT command has ``id``, a feature code ``channel`` and ``seq``."""
+
+    agent: AgentId
+    id: str | None = None
+    channel: str | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeDialled(Event):
+    """A feature code was dialled at a phone (``UserEvent CtidAgent``).
+
+    ``command`` is one of sign_in, sign_out, pause, resume; ``agent`` and ``pin`` are what was keyed in, if anything.
+    """
+
+    endpoint: Endpoint
+    channel: str
+    seq: int
+    command: str
+    agent: AgentId | None = None
+    pin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInAsked(Event):
+    request: Request
+    phone: Endpoint | None  # None: the phone of the roster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOutAsked(Event):
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseAsked(Event):
+    request: Request
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeAsked(Event):
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpEndAsked(Event):
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpExtensionAsked(Event):
+    request: Request
+    seconds: float
+
+
+# -- books, roster, time -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterLoaded(Event):
+    """The agents as the database has them now; agents missing from it are no longer enabled."""
+
+    agents: tuple[Agent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksRestored(Event):
+    """At start: who was signed in, the calls not yet ended, and today's talk of calls already ended.
+
+    ``talks`` holds (agent, leg, started_at, ended_at) of customer talk that touches today.
+    """
+
+    statuses: tuple[AgentStatus, ...]
+    calls: tuple[CallRecord, ...]
+    talks: tuple[tuple[AgentId, LegId, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed(Event):
+    """A second, or the core's own deadline, went by."""

@@ -1,0 +1,347 @@
+"""The words of the domain as values: people, lines, and the books kept on calls.
+
+Law: frozen once made; absent is ``None``, never an empty string; times are seconds since the Unix epoch (UTC) as floats,
+durations are seconds. Nothing here knows how it is stored, sent or shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+#: The first Linkedid Asterisk gave the call; unique within one PBX.
+CallId = str
+#: The site's own key of an agent, as imported.
+AgentId = str
+#: A PBX endpoint without its technology, e.g. ``agent7`` of ``PJSIP/agent7``.
+Endpoint = str
+#: The Uniqueid of the channel that carries the leg.
+LegId = str
+
+
+class Direction(StrEnum):
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+
+
+class Outcome(StrEnum):
+    """How a call ended; a call under way has none."""
+
+    ANSWERED = "answered"
+    ABANDONED = "abandoned"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    REJECTED = "rejected"
+    OVERFLOW = "overflow"
+    CLOSED = "closed"
+    MERGED = "merged"
+    FAILED = "failed"
+
+
+class Via(StrEnum):
+    """Who sent the call to its agents: ctid, the fallback queue, or the PBX's own dialplan."""
+
+    CTID = "ctid"
+    FAILSAFE = "failsafe"
+    DIRECT = "direct"
+
+
+class LegResult(StrEnum):
+    """What became of one party's leg; a leg under way and unanswered has none."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    CANCELLED = "cancelled"  # the caller gave up, or another phone took the call
+    FAILED = "failed"
+
+
+class Certainty(StrEnum):
+    """Where an interval comes from: seen over AMI, read from CEL afterwards, or bounded by the last thing seen."""
+
+    EXACT = "exact"
+    BACKFILLED = "backfilled"
+    ESTIMATED = "estimated"
+
+
+class RecordingState(StrEnum):
+    RECORDING = "recording"
+    COMPLETE = "complete"
+    DAMAGED = "damaged"
+    MISSING = "missing"
+
+
+class Rule(StrEnum):
+    """The rule that chose the agent of an offer."""
+
+    TICKET_OWNER = "ticket_owner"
+    LEAST_TALK = "least_talk"
+
+
+class AgentState(StrEnum):
+    OFFLINE = "offline"
+    IDLE = "idle"
+    RESERVED = "reserved"
+    RINGING = "ringing"
+    TALKING = "talking"
+    WRAP_UP = "wrap_up"
+    PAUSED = "paused"
+
+
+class Skip(StrEnum):
+    """Why an agent could not be offered a call at the moment of a decision."""
+
+    UNKNOWN = "unknown"  # no such agent in the roster
+    DISABLED = "disabled"  # has left, or was switched off
+    OFFLINE = "offline"
+    PAUSED = "paused"
+    WRAP_UP = "wrap_up"
+    RESERVED = "reserved"
+    RINGING = "ringing"
+    TALKING = "talking"
+    PHONE_BUSY = "phone_busy"  # a channel on the phone that belongs to no call ctid offered
+    PHONE_UNREACHABLE = "phone_unreachable"
+    PHONE_UNKNOWN = "phone_unknown"  # no device state seen yet: unknown is not idle
+    COOLING_DOWN = "cooling_down"  # the phone was unreachable a moment ago
+    NOT_ON_LINE = "not_on_line"
+    LEVEL = "level"
+    TRIED = "tried"  # already rung in this round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A person who answers calls, as the roster has them.
+
+    ``lines`` names the lines this agent serves besides those whose own configuration names the agent.
+    """
+
+    id: AgentId
+    name: str
+    phone: Endpoint | None = None
+    level: int = 1
+    lines: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A service number callers dial. ``agents`` is ``None`` when every agent may serve it."""
+
+    name: str
+    numbers: tuple[str, ...]
+    agents: tuple[AgentId, ...] | None = None
+    longest_wait_seconds: float = 600.0
+    overflow: str = "hangup"  # the dialplan's word: hangup, number-DIGITS, voicemail-BOX, announcement-NAME
+    owner_from_outside: bool = True  # an owner who does not serve the line may still get their caller
+    level_gate: bool = False  # the caller's level must not exceed the agent's
+    hours: tuple[OpenHours, ...] = ()  # none means always open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHours:
+    """Open on ``weekdays`` (Monday is 0) from ``opens`` to ``closes``, minutes after local midnight."""
+
+    weekdays: tuple[int, ...]
+    opens: int
+    closes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The routing figures a site sets; all durations in seconds."""
+
+    ring_seconds: float = 20.0
+    wrap_up_seconds: float = 30.0
+    timezone: str = "UTC"
+    owner_wait_seconds: float = 0.0
+    round_pause_seconds: float = 5.0
+    cool_down_seconds: float = 30.0
+    missed_in_a_row: int = 3  # misses in a row that pause an agent; 0 never does
+    lookup_seconds: float = 0.5  # how long a decision waits for the database before it goes on without
+    reservation_slack_seconds: float = 5.0  # past ring time: the PBX never said what became of the offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A person who calls. ``level`` is the customer level, 1 to 5, highest most important."""
+
+    id: str
+    name: str
+    department: str | None = None
+    title: str | None = None
+    level: int = 1
+    customer_id: str | None = None
+    customer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What a screen-pop shows of a ticket. ``owner`` is the present owner."""
+
+    id: str
+    subject: str
+    status: str
+    severity: int
+    owner: AgentId | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerFile:
+    """All that is known of a caller before the phone rings.
+
+    ``number`` is in E.164 where it is a public number. ``contact`` is ``None`` for a number that several contacts share:
+    of one customer, ``customer_id`` is set; of several, neither, and ``matches`` lists them. ``history`` holds the newest
+    tickets, the newest first; ``owner`` is the present owner of the newest. ``level`` orders the waiting (1 for unknown
+    callers) and ``severity`` is that of the caller's newest open ticket, 0 without one.
+    """
+
+    number: str | None = None
+    contact: Contact | None = None
+    customer_id: str | None = None
+    matches: tuple[Contact, ...] = ()
+    history: tuple[Ticket, ...] = ()
+    owner: AgentId | None = None
+    level: int = 1
+    severity: int = 0
+
+
+UNKNOWN_CALLER = CallerFile()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An agent as a decision saw them."""
+
+    agent: AgentId
+    talk_seconds: float
+    idle_since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Why one offer went to one agent.
+
+    ``owner_skipped`` says why the owner was not rung, ``None`` when the owner was chosen or there is none. ``considered``
+    holds the first 20 candidates in the order of the rule, ``skipped`` counts the others by reason.
+    """
+
+    at: float
+    rule: Rule
+    chosen: AgentId
+    owner: AgentId | None = None
+    owner_skipped: Skip | None = None
+    considered: tuple[Candidate, ...] = ()
+    skipped: tuple[tuple[Skip, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """One bridged interval of a leg; ``ended_at`` is ``None`` while it lasts.
+
+    ``customer`` tells whether a customer was in the conversation: only then it counts towards least talk.
+    """
+
+    started_at: float
+    ended_at: float | None = None
+    customer: bool = True
+    certainty: Certainty = Certainty.EXACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegRecord:
+    """One party's stay in a call. ``agent`` is ``None`` for parties that are no agents; ``party`` is the endpoint or number."""
+
+    id: LegId
+    agent: AgentId | None
+    party: str
+    offered_at: float
+    answered_at: float | None = None
+    ended_at: float | None = None
+    hold_seconds: float = 0.0
+    result: LegResult | None = None
+    talks: tuple[Talk, ...] = ()
+    certainty: Certainty = Certainty.EXACT
+
+    @property
+    def talk_seconds(self) -> float:
+        """Bridged seconds of the intervals that have ended."""
+        return sum(t.ended_at - t.started_at for t in self.talks if t.ended_at is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRecord:
+    """A recording of a call. ``path`` is relative to the recordings root; ``seconds`` is measured, not claimed."""
+
+    id: str
+    path: str
+    state: RecordingState
+    seconds: float | None = None
+    sha256: str | None = None
+    ticket_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """The books on one call, as saved, published and listed."""
+
+    id: CallId
+    pbx: str
+    direction: Direction
+    caller: str | None
+    dialled: str | None
+    line: str | None
+    started_at: float
+    caller_name: str | None = None
+    contact_id: str | None = None
+    customer_id: str | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+    via: Via = Via.DIRECT
+    merged_into: CallId | None = None
+    ticket_ids: tuple[str, ...] = ()
+    agent: AgentId | None = None
+    legs: tuple[LegRecord, ...] = ()
+    recordings: tuple[RecordingRecord, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """An agent's state as published, stored and reported; ``phone`` is where they sit, ``reason`` that of a pause."""
+
+    agent: AgentId
+    state: AgentState
+    since: float
+    phone: Endpoint | None = None
+    reason: str | None = None
+    call_id: CallId | None = None
+    talk_seconds_today: float = 0.0
+    signed_in_at: float | None = None
+
+
+class PopState(StrEnum):
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pop:
+    """What one agent's screen shows of one call; ``ringing_at`` is when the PBX said that the phone rings."""
+
+    agent: AgentId
+    call_id: CallId
+    state: PopState
+    at: float
+    caller: str | None
+    dialled: str | None
+    file: CallerFile = field(default=UNKNOWN_CALLER)
+    ticket: Ticket | None = None
+    decision: Decision | None = None
+    notices: tuple[str, ...] = ()
