@@ -1,0 +1,31 @@
+# What a builder types; `make setup` runs by itself before the others and takes a second when nothing changed.
+.PHONY: setup demo test check bench lock clean
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@.venv/bin/python -m lab.demo $(if $(ONCE),--once)
+
+test: setup
+	@.venv/bin/pytest
+
+check: setup
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup
+	@.venv/bin/python -m bench
+
+# The pinned packages anew, after a change of pyproject.toml or package.json; needs uv and npm.
+LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate pyproject.toml
+lock:
+	@$(LOCK) -o requirements/runtime.txt
+	@$(LOCK) --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	@npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
+
+clean:
+	rm -rf .lab .venv build dist ctid/web/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# Brings everything that demo, tests and benchmarks need into .lab/ and .venv/, and nothing anywhere else.
+#
+# Law: the host's own servers are never touched. Asterisk, SIPp, mosquitto, PostgreSQL and promtool are unpacked
+# (apt's resolver with folders of its own, then dpkg-deb -x), so no maintainer script runs and nothing is started;
+# one that is on PATH is used as it is. Only python3-venv, ca-certificates and npm are installed, where missing.
+# Each step leaves a stamp with the hash of what it was made from, so the next run takes a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+TOP=$PWD
+LAB=$TOP/.lab
+STAMPS=$LAB/stamps
+BIN=$LAB/bin
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+export PIP_CACHE_DIR=$LAB/cache/pip npm_config_cache=$LAB/cache/npm PIP_DISABLE_PIP_VERSION_CHECK=1
+export PIP_ROOT_USER_ACTION=ignore npm_config_update_notifier=false
+mkdir -p "$STAMPS" "$BIN" "$LAB/cache" "$LAB/log"
+
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# step NAME FINGERPRINT WHAT FUNCTION: runs FUNCTION unless it already ran for this fingerprint.
+step() {
+    local name=$1 print=$2 what=$3 run=$4 begun=$SECONDS
+    [ "$(cat "$STAMPS/$name" 2>/dev/null)" = "$print" ] && return 0
+    printf 'setup: %-58s' "$what"
+    rm -f "$STAMPS/$name"
+    local status
+    set +e # a subshell in a condition would ignore its own set -e
+    (set -e; "$run") >"$LAB/log/$name.log" 2>&1
+    status=$?
+    set -e
+    if [ $status != 0 ]; then
+        printf ' failed\n'
+        tail -n 15 "$LAB/log/$name.log" >&2
+        fail "$what failed; the whole output is in .lab/log/$name.log. Mend what it names and run 'make setup' again"
+    fi
+    printf '%s' "$print" >"$STAMPS/$name"
+    printf ' %3d s\n' $((SECONDS - begun))
+}
+
+hash_of() { cat "$@" | sha256sum | cut -c1-16; }
+
+# found NAME [FOLDER...]: the path of a program of the host's own, never one of our wrappers.
+found() {
+    local name=$1 path
+    shift
+    path=$(PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$name" || true)
+    for folder in "$@"; do [ -n "$path" ] || [ ! -x "$folder/$name" ] || path=$folder/$name; done
+    [ "${CTID_SETUP_UNPACK:-}" = 1 ] && path=
+    printf '%s' "$path"
+}
+
+# --- packages of the host itself, only where missing ------------------------------------------------------------
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"
+    else echo "needs root: run 'apt-get install ${WANTED[*]}' as root, then 'make setup' again"; return 1; fi
+}
+install_wanted() { as_root apt-get update -q; as_root apt-get install -q -y --no-install-recommends "${WANTED[@]}"; }
+
+command -v apt-get >/dev/null || fail "needs Debian 12 or newer (no apt-get here); the README says how to install ctid alone"
+command -v python3 >/dev/null || fail "needs python3 >= 3.11: apt-get install python3 python3-venv"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "needs Python >= 3.11, python3 here is $(python3 -V 2>&1): put a newer python3 first on PATH"
+WANTED=()
+python3 -c 'import ensurepip' 2>/dev/null || WANTED+=(python3-venv)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || WANTED+=(ca-certificates)
+command -v npm >/dev/null || WANTED+=(npm)
+[ ${#WANTED[@]} = 0 ] || step host "$(date +%s)" "installing ${WANTED[*]}" install_wanted
+
+# --- programs unpacked from Debian's packages ---------------------------------------------------------------------
+# unpack FOLDER STATUS-FILE APT-OPTION... -- PACKAGE...: the packages, with what they need beyond STATUS, into FOLDER.
+unpack() {
+    local into=$1 status=$2 apt=()
+    shift 2
+    local scratch=$into.apt
+    rm -rf "$into" "$scratch"
+    mkdir -p "$into" "$scratch/state/lists/partial" "$scratch/cache/archives/partial"
+    apt=(-q -y -o "Dir::State=$scratch/state" -o "Dir::State::status=$status" -o "Dir::Cache=$scratch/cache"
+        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o APT::Install-Recommends=false
+        -o Acquire::Languages=none -o Acquire::Retries=3)
+    while [ "$1" != -- ]; do apt+=("$1"); shift; done
+    shift
+    apt-get "${apt[@]}" update || return 1
+    apt-get "${apt[@]}" install --download-only "$@" || return 1
+    for package in "$scratch"/cache/archives/*.deb; do dpkg-deb -x "$package" "$into" || return 1; done
+    rm -rf "$scratch"
+}
+
+wrap() { # wrap NAME LINE...: a launcher .lab/bin/NAME
+    local name=$1
+    shift
+    printf '%s\n' '#!/bin/sh' "$@" >"$BIN/$name"
+    chmod +x "$BIN/$name"
+}
+
+unpack_asterisk() {
+    local suite=$1 root=$LAB/asterisk-root mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $CODENAME" | head -n 1)
+    [ -n "$mirror" ] || mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' \
+        /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+    [ -n "$mirror" ] || { echo "apt knows no Debian mirror: add one to /etc/apt/sources.list.d"; return 1; }
+    : >"$LAB/empty-status"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$LAB/$suite.list"
+    unpack "$root" "$LAB/empty-status" -o "Dir::Etc::SourceList=$LAB/$suite.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Acquire::Check-Valid-Until=false -- asterisk asterisk-moh-opsound-wav
+}
+debian_asterisk() {
+    unpack_asterisk forky || unpack_asterisk sid || {
+        echo "neither Debian's forky nor sid gave an asterisk: install Asterisk 18, 20 or 22 yourself; it is found on PATH"
+        return 1
+    }
+    local root=$LAB/asterisk-root libraries loader
+    libraries=$(dirname "$(echo "$root"/usr/lib/*/asterisk)")
+    loader=$(echo "$libraries"/ld-linux-*.so.*)
+    wrap asterisk "exec '$loader' --library-path '$libraries' --argv0 asterisk '$root/usr/sbin/asterisk' \"\$@\""
+    printf '%s\n%s\n' "$libraries/asterisk/modules" "$root/usr/share/asterisk" >"$LAB/asterisk-folders"
+    "$BIN/asterisk" -V
+}
+host_asterisk() {
+    local folder modules=
+    wrap asterisk "exec '$ASTERISK' \"\$@\""
+    for folder in /usr/lib/*/asterisk/modules /usr/lib/asterisk/modules /usr/lib64/asterisk/modules /usr/local/lib/asterisk/modules; do
+        [ -e "$folder/app_dial.so" ] && modules=$folder
+    done
+    [ -n "$modules" ] || { echo "found $ASTERISK but not its folder of modules"; return 1; }
+    folder=/usr/share/asterisk
+    [ -d "$folder/documentation" ] || folder=/var/lib/asterisk
+    printf '%s\n%s\n' "$modules" "$folder" >"$LAB/asterisk-folders"
+    "$BIN/asterisk" -V
+}
+
+POSTGRES_FOLDER=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+MISSING=()
+SIPP=$(found sipp) MOSQUITTO=$(found mosquitto) POSTGRES=$(found postgres "$POSTGRES_FOLDER") PROMTOOL=$(found promtool)
+[ -n "$SIPP" ] || MISSING+=(sip-tester)
+[ -n "$MOSQUITTO" ] || MISSING+=(mosquitto)
+[ -n "$POSTGRES" ] || MISSING+=(postgresql)
+[ -n "$PROMTOOL" ] || MISSING+=(prometheus)
+
+tools() {
+    local root=$LAB/host-root libraries name path
+    if [ ${#MISSING[@]} -gt 0 ]; then
+        awk -v RS= -v ORS='\n\n' '!/^Package: (sip-tester|mosquitto|postgresql|prometheus)/' /var/lib/dpkg/status >"$LAB/host-status"
+        unpack "$root" "$LAB/host-status" -- "${MISSING[@]}"
+        libraries=$(find "$root/lib" "$root/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+    fi
+    for name in sipp mosquitto initdb postgres createdb promtool; do
+        case $name in
+            sipp) path=$SIPP ;;
+            mosquitto) path=$MOSQUITTO ;;
+            promtool) path=$PROMTOOL ;;
+            *) path=${POSTGRES:+$(dirname "$POSTGRES")/$name} ;;
+        esac
+        if [ -n "$path" ]; then
+            wrap "$name" "exec '$path' \"\$@\""
+        else
+            path=$(find "$root/usr/bin" "$root/usr/sbin" "$root"/usr/lib/postgresql/*/bin -name "$name" -type f 2>/dev/null | tail -n 1)
+            [ -n "$path" ] || { echo "Debian's packages ${MISSING[*]} hold no $name"; return 1; }
+            wrap "$name" "LD_LIBRARY_PATH='$libraries' exec '$path' \"\$@\""
+        fi
+    done
+    "$BIN/postgres" --version; "$BIN/promtool" --version
+}
+
+CODENAME=$(. /etc/os-release; printf '%s' "${VERSION_CODENAME:-}")
+SELF=$(hash_of scripts/setup.sh)
+ASTERISK=$(found asterisk)
+if [ -n "$ASTERISK" ]; then
+    step asterisk "$SELF $ASTERISK" "using Asterisk at $ASTERISK" host_asterisk
+else
+    step asterisk "$SELF $TOP" "unpacking Asterisk 22" debian_asterisk
+fi
+step tools "$SELF $TOP $SIPP $MOSQUITTO $POSTGRES $PROMTOOL" "finding SIPp, mosquitto, PostgreSQL, promtool" tools
+
+# --- front end ----------------------------------------------------------------------------------------------------
+front_end() {
+    local build=$LAB/npm vendor=ctid/web/static/vendor
+    mkdir -p "$build"
+    cp package.json package-lock.json "$build/"
+    npm ci --prefix "$build" --ignore-scripts --no-audit --no-fund
+    mkdir -p "$vendor"
+    cp "$build/node_modules/htmx.org/dist/htmx.min.js" "$vendor/"
+    cp "$build/node_modules/@tabler/core/dist/css/tabler.min.css" "$vendor/"
+}
+[ -e ctid/web/static/vendor/htmx.min.js ] || rm -f "$STAMPS/front-end"
+step front-end "$SELF $(hash_of package.json package-lock.json)" "front-end packages into ctid/web/static/vendor" front_end
+
+# --- Python -------------------------------------------------------------------------------------------------------
+python_packages() {
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    .venv/bin/python -m pip install -q --require-hashes -r requirements/dev.txt
+    .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+}
+[ -x .venv/bin/python ] || rm -f "$STAMPS/python"
+step python "$TOP $(hash_of requirements/dev.txt pyproject.toml)" "Python packages into .venv" python_packages
