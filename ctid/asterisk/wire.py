@@ -1,0 +1,177 @@
+"""The bytes of AMI as messages.
+
+Law: bytes are split before they are decoded, and each message is decoded whole, so that no letter is lost at the border of
+two TCP chunks. An event nobody wants costs one look at its first line. Nothing in a message can raise: what is no header
+is left out, what is no UTF-8 is kept by ``surrogateescape``, what is no number is ``None``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+#: A message longer than this is no AMI: the longest that Asterisk writes are some tens of kilobytes.
+LONGEST_MESSAGE: Final = 4 * 1024 * 1024
+
+_BANNER: Final = b"Asterisk Call Manager"
+_EVENT: Final = b"Event: "
+_REPLY: Final = b"\nActionID: "
+# Asterisk writes these values through ast_escape_c, with whatever prefix the event gives a party (Dest, Transferee ...).
+_ESCAPED: Final = ("CallerIDName", "ConnectedLineName")
+_ESCAPE: Final = re.compile(r"\\([abfnrtv\\'\"?])")
+_LETTERS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+class WireError(Exception):
+    """The peer does not speak AMI; the text says what it did instead."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One event or response, as the PBX sent it.
+
+    ``name`` is the event's name, ``""`` for a response. ``headers`` holds the last value of each header, keys spelled as
+    Asterisk spells them. ``at`` is the ``Timestamp`` header in Unix seconds by the PBX's clock, ``None`` without one.
+    ``repeated`` holds all headers in order, only where one occurs more than once.
+    """
+
+    name: str
+    headers: dict[str, str]
+    at: float | None = None
+    repeated: tuple[tuple[str, str], ...] | None = None
+
+    def get(self, key: str) -> str | None:
+        """The header's last value; ``None`` when it is missing or empty, which AMI does not tell apart."""
+        return self.headers.get(key) or None
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """Every value of a header that may repeat, in order."""
+        if self.repeated is not None:
+            return tuple(value for name, value in self.repeated if name == key)
+        value = self.headers.get(key)
+        return () if value is None else (value,)
+
+    def variables(self, key: str = "Variable") -> dict[str, str]:
+        """The ``NAME=value`` pairs of a repeated header, ``Variable`` of Status or ``ChanVariable``; empty ones left out."""
+        pairs = (item.partition("=") for item in self.values(key))
+        return {name: value for name, _, value in pairs if name and value}
+
+
+class Framer:
+    """Cuts a stream of bytes into messages, whatever the borders of its chunks.
+
+    ``wanted`` names the events to parse, ``None`` for all. Responses always come through, and so does each event that
+    answers an action (has an ``ActionID``). Lines may end in CR LF, as Asterisk sends them, or in LF alone, as an editor
+    leaves a recording. ``banner`` is the greeting's text once it was seen.
+    """
+
+    __slots__ = ("_end", "_eol", "_rest", "_wanted", "banner")
+
+    def __init__(self, wanted: frozenset[bytes] | None = None) -> None:
+        self._wanted = wanted
+        self._rest = bytearray()
+        self._eol: bytes | None = None  # not known before the first line is whole
+        self._end = b""
+        self.banner: str | None = None
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """The messages that ``chunk`` completes, in order. Raises ``WireError`` past ``LONGEST_MESSAGE``."""
+        rest = self._rest
+        seen = len(rest)
+        rest += chunk
+        if self._eol is None:
+            if not self._greet(rest):
+                self._check(rest)
+                return []
+            seen = 0
+        end = self._end
+        if rest.find(end, max(0, seen - len(end) + 1)) < 0:
+            self._check(rest)
+            return []
+        *whole, last = bytes(rest).split(end)
+        self._rest = bytearray(last)
+        self._check(self._rest)
+        return self._parse(whole)
+
+    def finish(self) -> list[Message]:
+        """The last message of a recording which does not end in an empty line."""
+        rest = bytes(self._rest)
+        self._rest.clear()
+        return self._parse([rest.rstrip(b"\r\n")]) if self._eol is not None else []
+
+    @staticmethod
+    def _check(rest: bytearray) -> None:
+        if len(rest) > LONGEST_MESSAGE:
+            raise WireError(f"no end of message within {LONGEST_MESSAGE} bytes: this is not AMI")
+
+    def _greet(self, rest: bytearray) -> bool:
+        """Learn the line's end from the first line, and take the greeting off; False until that line is whole."""
+        newline = rest.find(b"\n")
+        if newline < 0:
+            return False
+        self._eol = b"\r\n" if rest[newline - 1 : newline] == b"\r" else b"\n"
+        self._end = self._eol * 2
+        if rest.startswith(_BANNER):
+            self.banner = rest[:newline].decode("utf-8", "surrogateescape").rstrip()
+            del rest[: newline + 1]
+        return True
+
+    def _parse(self, whole: list[bytes]) -> list[Message]:
+        wanted, eol = self._wanted, self._eol or b"\r\n"
+        text_eol = eol.decode()
+        messages = []
+        for raw in whole:
+            if not raw.startswith(_EVENT):
+                raw = raw.strip(b"\r\n")  # Asterisk sometimes ends a message in one empty line more
+                if raw.startswith(_BANNER):  # a recording that went on over a reconnect
+                    raw = raw.partition(eol)[2]
+                if not raw:
+                    continue
+            name = (
+                b""  # from the first line alone: a forged Event header further down must not rename the event
+            )
+            if raw.startswith(_EVENT):
+                end = raw.find(eol)
+                name = raw[7:end] if end > 0 else raw[7:]
+                if wanted is not None and name not in wanted and _REPLY not in raw:
+                    continue
+            text = raw.decode("utf-8", "surrogateescape")
+            lines = [line.split(": ", 1) for line in text.split(text_eol)]
+            try:
+                headers: dict[str, str] = dict(lines)
+            except ValueError:  # a line without a colon: command output, or an injected line break
+                lines = [line for line in lines if len(line) == 2]
+                headers = dict(lines)
+                if not headers:
+                    continue
+            repeated = None
+            if "\\" in text:
+                for line in lines:
+                    if line[0].endswith(_ESCAPED):
+                        headers[line[0]] = line[1] = unescape(line[1])
+            if len(headers) != len(lines):
+                repeated = tuple((line[0], line[1]) for line in lines)
+            stamp = headers.get("Timestamp")
+            messages.append(
+                Message(
+                    name.decode("utf-8", "surrogateescape"),
+                    headers,
+                    None if stamp is None else _seconds(stamp),
+                    repeated,
+                )
+            )
+        return messages
+
+
+def unescape(value: str) -> str:
+    """Undo Asterisk's C escapes; any other backslash stays as it is."""
+    return _ESCAPE.sub(lambda match: _LETTERS.get(match[1], match[1]), value)
+
+
+def _seconds(stamp: str) -> float | None:
+    try:
+        at = float(stamp)
+    except ValueError:
+        return None
+    return at if 0.0 < at < 1e11 else None  # NaN and infinity fail the comparison too
