@@ -1,0 +1,166 @@
+"""The way to the database: a URL becomes an engine, and every fault of the place becomes one line.
+
+Law: a transaction that writes says so at its start (``writing``): SQLite then takes its lock at once and waits its turn, where
+a read that turns into a write would fail. Passwords are never shown.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+from sqlalchemy import URL, Connection, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+BUSY_SECONDS = 10
+CONNECT_SECONDS = 5
+EXAMPLES = "sqlite:////var/lib/ctid/ctid.db or postgresql://ctid:PASSWORD@HOST/ctid"
+
+
+class DatabaseFault(Exception):
+    """What is wrong with the database and what to do about it, in one line."""
+
+
+def engine(url: str) -> AsyncEngine:
+    """An engine for the URL; nothing is connected yet. Raises ``DatabaseFault`` for a URL or folder that cannot do."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        _check_folder(Path(str(parsed.database)))
+        made = create_async_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(made.sync_engine, "connect", _prepare_sqlite)
+        event.listen(made.sync_engine, "begin", _begin_sqlite)
+        return made
+    return create_async_engine(parsed, pool_pre_ping=True, connect_args={"timeout": CONNECT_SECONDS})
+
+
+def reading(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+    """A connection within one transaction that only reads."""
+    return engine.begin()
+
+
+def writing(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+    """A connection within one transaction that may write; committed at the end, rolled back by an exception."""
+    return engine.execution_options(ctid_writes=True).begin()
+
+
+def upsert(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say ON CONFLICT, for the connection's database."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+@asynccontextmanager
+async def faults(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Turn whatever the database throws within into a ``DatabaseFault``."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseFault(f"{_shown(engine.url)}: {_reason(error)}") from error
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """Return when the database answers; raise ``DatabaseFault`` when it does not."""
+    async with faults(engine), reading(engine) as connection:
+        await connection.exec_driver_sql("SELECT 1")
+
+
+def instant(seconds: float) -> datetime:
+    """Unix seconds as the tables keep them (to the microsecond)."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def maybe_instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else instant(seconds)
+
+
+def seconds(at: datetime) -> float:
+    return at.timestamp()
+
+
+def maybe_seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.drivername.partition("+")[0]
+    except (ArgumentError, ValueError):
+        # Not quoted: a URL that does not parse may still hold a password.
+        raise DatabaseFault(f"the database url cannot be read; write it like {EXAMPLES}") from None
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise DatabaseFault(
+                "the database url names no file; write it like sqlite:////var/lib/ctid/ctid.db"
+            )
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend in ("postgresql", "postgres"):
+        if not parsed.database:
+            raise DatabaseFault(
+                "the database url names no database; write it like " + EXAMPLES.split(" or ")[1]
+            )
+        query = {("ssl" if key == "sslmode" else key): value for key, value in parsed.query.items()}
+        return parsed.set(drivername="postgresql+asyncpg", query=query)
+    raise DatabaseFault(
+        f"the database url begins with {backend!r}, which ctid cannot use; write it like {EXAMPLES}"
+    )
+
+
+def _check_folder(file: Path) -> None:
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise DatabaseFault(
+            f"{file}: the folder {folder} does not exist; create it for the user who runs ctid"
+        )
+    if file.is_dir():
+        raise DatabaseFault(f"{file}: is a folder; name a file in it, as in {file}/ctid.db")
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own BEGIN comes too late (before the first write); ours is sent by _begin_sqlite.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("ctid_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _shown(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+
+def _reason(error: BaseException) -> str:
+    cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    while cause.__cause__ is not None and not isinstance(cause, sqlite3.Error):
+        cause = cause.__cause__
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    match cause:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            return f"{text}; check user and password in the database url"
+        case asyncpg.InvalidCatalogNameError():
+            return f"{text}; create it with: createdb"
+        case TimeoutError():
+            return f"no answer within {CONNECT_SECONDS} s; is the server reachable?"
+        case OSError():
+            return f"{text}; is the server running there?"
+        case sqlite3.OperationalError() if "unable to open" in text or "readonly" in text:
+            return f"{text}; may the user who runs ctid write to the file and its folder?"
+        case sqlite3.DatabaseError() if "not a database" in text:
+            return f"{text}; name another file in the database url"
+        case _:
+            return text

@@ -1,0 +1,372 @@
+"""Every table ctid keeps, and the one type its times are stored in.
+
+Law: the *desk* (customers, contacts, agents, tickets, users) is held together by foreign keys. The *books* (calls, legs,
+talks, decisions, recordings, agent states) name the desk's rows by plain ids: what happened on the telephone is saved
+whatever became of a person or ticket meanwhile, and may be saved before or after the link to its ticket.
+A change here needs a migration in ``sql/versions``; a test compares the two on both databases.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    false,
+    true,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant: takes any aware datetime, gives it back in UTC. SQLite has no time zones and gets naive UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a time zone cannot be stored: {value}")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# -- the desk ----------------------------------------------------------------------------------------------------------
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("level", Integer, nullable=False, server_default="1"),
+    Column("notes", String),
+    CheckConstraint("level BETWEEN 1 AND 5", name="level"),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("customer_id", ForeignKey("customers.id", ondelete="SET NULL"), index=True),
+    Column("name", String, nullable=False),
+    Column("department", String),
+    Column("title", String),
+    Column("level", Integer),  # NULL: the customer's
+    Column("notes", String),
+    CheckConstraint("level BETWEEN 1 AND 5", name="level"),
+)
+
+contact_numbers = Table(
+    "contact_numbers",
+    metadata,
+    Column("contact_id", ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", String, primary_key=True, index=True),  # as ``numbers.normalise`` gives it
+    Column("given", String, nullable=False),  # as the site wrote it
+    Column("position", Integer, nullable=False),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("phone", String),  # the endpoint; NULL for hot desk
+    Column("level", Integer, nullable=False, server_default="1"),
+    Column("pin_hash", String),
+    Column("email", String),
+    Column("enabled", Boolean, nullable=False, server_default=true()),
+    CheckConstraint("level BETWEEN 1 AND 3", name="level"),
+)
+
+lines = Table(
+    "lines",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("numbers", JSON, nullable=False),
+    Column(
+        "configured", Boolean, nullable=False, server_default=true()
+    ),  # false: gone from the configuration
+)
+
+# The lines an agent serves are names: agents may be imported before the daemon has read its lines for the first time.
+agent_lines = Table(
+    "agent_lines",
+    metadata,
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", String, primary_key=True),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("customer_id", ForeignKey("customers.id", ondelete="SET NULL")),
+    Column("contact_id", ForeignKey("contacts.id", ondelete="SET NULL")),
+    Column("owner", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("subject", String, nullable=False),
+    Column("category", String),
+    Column("severity", Integer, nullable=False, server_default="3"),
+    Column("status", String, nullable=False, server_default="open"),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("promised_at", UTCDateTime),
+    Column("resolved_at", UTCDateTime),
+    Column("opened_by", ForeignKey("agents.id", ondelete="SET NULL")),  # NULL: imported
+    Column("resolved_by", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("pbx", String),  # with call_id: the call that opened it
+    Column("call_id", String),
+    CheckConstraint("severity BETWEEN 1 AND 5", name="severity"),
+    CheckConstraint("status IN ('open', 'pending', 'resolved', 'closed')", name="status"),
+    Index(None, "contact_id", "created_at"),  # a caller's newest ticket
+    Index(None, "customer_id", "created_at"),
+    Index(None, "owner", "status"),  # an agent's own desk
+    Index(None, "created_at"),
+    Index(None, "resolved_at"),
+)
+
+ticket_attempts = Table(
+    "ticket_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), nullable=False),
+    Column("agent", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("at", UTCDateTime, nullable=False),
+    Column("what", String, nullable=False),
+    Column("result", String),
+    Column("pbx", String),
+    Column("call_id", String),
+    Index(None, "ticket_id", "at"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+# -- the books ---------------------------------------------------------------------------------------------------------
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("direction", String, nullable=False),
+    Column("caller", String),
+    Column("caller_name", String),
+    Column("dialled", String),
+    Column("line", String),
+    Column("contact_id", String),
+    Column("customer_id", String),
+    Column("started_at", UTCDateTime, nullable=False, index=True),  # today's calls
+    Column("answered_at", UTCDateTime),
+    Column("ended_at", UTCDateTime, index=True),  # NULL: under way, read at each start
+    Column("outcome", String),
+    Column("via", String, nullable=False),
+    Column("merged_into", String),
+    Column("agent", String),
+    Index(None, "id"),
+    Index(None, "contact_id", "started_at"),
+    Index(None, "customer_id", "started_at"),
+    Index(None, "agent", "started_at"),
+)
+
+legs = Table(
+    "legs",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("call_id", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("agent", String),
+    Column("party", String, nullable=False),
+    Column("offered_at", UTCDateTime, nullable=False),
+    Column("answered_at", UTCDateTime),
+    Column("ended_at", UTCDateTime),
+    Column("hold_seconds", Float, nullable=False),
+    Column("result", String),
+    Column("certainty", String, nullable=False),
+    ForeignKeyConstraint(["pbx", "call_id"], ["calls.pbx", "calls.id"], ondelete="CASCADE"),
+    Index(None, "agent", "offered_at"),
+    Index(None, "offered_at"),
+)
+
+talks = Table(
+    "talks",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("call_id", String, primary_key=True),
+    Column("leg_id", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("agent", String),  # the leg's, kept here for the index
+    Column("started_at", UTCDateTime, nullable=False),
+    Column("ended_at", UTCDateTime),  # NULL while it lasts
+    Column("customer", Boolean, nullable=False),
+    Column("certainty", String, nullable=False),
+    ForeignKeyConstraint(
+        ["pbx", "call_id", "leg_id"], ["legs.pbx", "legs.call_id", "legs.id"], ondelete="CASCADE"
+    ),
+    Index(None, "agent", "started_at"),
+    Index(None, "ended_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("call_id", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("chosen", String, nullable=False),
+    Column("owner", String),
+    Column("owner_skipped", String),
+    Column("considered", JSON, nullable=False),  # [[agent, talk_seconds, idle_since], …]
+    Column("skipped", JSON, nullable=False),  # [[reason, count], …]
+    ForeignKeyConstraint(["pbx", "call_id"], ["calls.pbx", "calls.id"], ondelete="CASCADE"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("call_id", String, nullable=False),
+    Column("path", String, nullable=False),  # relative to the recordings root
+    Column("state", String, nullable=False),
+    Column("seconds", Float),
+    Column("sha256", String),
+    ForeignKeyConstraint(["pbx", "call_id"], ["calls.pbx", "calls.id"], ondelete="CASCADE"),
+    Index(None, "pbx", "call_id"),
+    Index(None, "id"),
+)
+
+# A link that a person took away stays with ``removed_at`` set: the daemon's later saves still name it and must not bring it back.
+call_tickets = Table(
+    "call_tickets",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("call_id", String, primary_key=True),
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("linked_at", UTCDateTime, nullable=False),
+    Column("removed_at", UTCDateTime),
+)
+
+recording_tickets = Table(
+    "recording_tickets",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("recording_id", String, primary_key=True),
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("linked_at", UTCDateTime, nullable=False),
+    Column("removed_at", UTCDateTime),
+)
+
+agent_states = Table(
+    "agent_states",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("since", UTCDateTime, nullable=False),
+    Column("phone", String),
+    Column("reason", String),
+    Column("call_id", String),
+    Column("talk_seconds_today", Float, nullable=False),
+    Column("signed_in_at", UTCDateTime),
+)
+
+agent_state_changes = Table(
+    "agent_state_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("phone", String),
+    Column("call_id", String),
+    Column("since", UTCDateTime, nullable=False),
+    Column("until", UTCDateTime),  # NULL: the present state
+    Index(None, "agent", "since"),
+    Index(None, "until"),
+)
+
+# -- the web's people --------------------------------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),  # lower case
+    Column("password_hash", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("agent_id", ForeignKey("agents.id", ondelete="SET NULL"), index=True),
+    Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("created_at", UTCDateTime, nullable=False),
+    CheckConstraint("role IN ('agent', 'supervisor', 'administrator')", name="role"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
+    Column("address", String),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String, nullable=False),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("revoked_at", UTCDateTime),
+    UniqueConstraint("user_id", "name"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UTCDateTime, nullable=False, index=True),
+    Column("user_id", ForeignKey("users.id", ondelete="SET NULL")),
+    Column("user_name", String),  # as signed in or tried, kept when the user is gone
+    Column("action", String, nullable=False),
+    Column("subject", String),
+    Column("address", String),
+    Index(None, "subject", "at"),
+)

@@ -1,0 +1,39 @@
+"""How Alembic reaches the database: over the connection ``ctid.db.migrations`` hands it, or by the URL given as ``-x url=``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from alembic import context
+from sqlalchemy import Connection
+
+from ctid.db import session
+from ctid.db.tables import UTCDateTime, metadata
+
+
+def render(kind: str, item: object, _context: object) -> str | Literal[False]:
+    """Write our own time type into new migrations as what it is in SQL: migrations outlive the code."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UTCDateTime) else False
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection, target_metadata=metadata, render_as_batch=True, render_item=render
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def migrate_by_url(url: str) -> None:
+    engine = session.engine(url)
+    async with session.writing(engine) as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    asyncio.run(migrate_by_url(context.get_x_argument(as_dictionary=True)["url"]))
