@@ -1,0 +1,43 @@
+"""What a site sets: ``load`` reads the TOML file, the environment and the secret files, and checks all of it.
+
+Law: past ``load`` each value has its type and is in range. No secret is part of a repr, a fault or a warning.
+"""
+
+from ctid.config.faults import ConfigurationFaults
+from ctid.config.reading import DEFAULT_PATH, load
+from ctid.config.sections import (
+    Ami,
+    Cel,
+    Database,
+    LineSection,
+    Log,
+    Metrics,
+    Mqtt,
+    Recordings,
+    Routing,
+    Settings,
+    State,
+    Web,
+)
+from ctid.config.values import AGENT_ID, Address, Broker
+
+__all__ = [
+    "AGENT_ID",
+    "DEFAULT_PATH",
+    "Address",
+    "Ami",
+    "Broker",
+    "Cel",
+    "ConfigurationFaults",
+    "Database",
+    "LineSection",
+    "Log",
+    "Metrics",
+    "Mqtt",
+    "Recordings",
+    "Routing",
+    "Settings",
+    "State",
+    "Web",
+    "load",
+]

@@ -1,0 +1,187 @@
+"""From file, environment and secret files to ``Settings``, or to every fault at once.
+
+Law: the environment beats the file, a secret stands in one place only, and nothing is half read: either all is
+right or ``ConfigurationFaults`` lists what is not.
+
+pydantic alone does the checking: pydantic-settings would read the process's environment by itself, stop at the
+first value it cannot decode, and not tell which key came from where.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ctid.config.faults import ConfigurationFaults, fault, keys, variable
+from ctid.config.sections import DEFAULT_STATE, SECRETS, SECTIONS, Settings
+from ctid.config.values import bare_number
+from ctid.config.wording import near, plain, shown
+
+DEFAULT_PATH = Path("/etc/ctid/ctid.toml")
+
+
+def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx: bool = False) -> Settings:
+    """The settings of the file at ``path`` with ``env`` on top; raises ``ConfigurationFaults`` with every fault.
+
+    ``pbx`` also asks for what only the routing daemon needs: the AMI secret.
+    """
+    faults: list[str] = []
+    data = _from_file(path)
+    warnings = _exposed(path, data)
+    given = _from_env(env, faults)
+    for section, values in given.items():
+        if section == "lines":
+            data["lines"] = values
+        elif isinstance(known := data.setdefault(section, {}), dict):
+            for key, value in values.items():
+                known.pop(f"{key}_file", None)
+                known.pop(key.removesuffix("_file"), None)
+                known[key] = value
+    _read_secrets(data, faults, warnings)
+    _default_database(data)
+    faults += _duplicates(data)
+    ami = data.get("ami", {})
+    if (
+        pbx
+        and isinstance(ami, dict)
+        and "secret" not in ami
+        and not any(f.startswith("ami.secret") for f in faults)
+    ):
+        faults.append(
+            "ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file"
+        )
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationFaults(
+            tuple(fault(one, given) for one in error.errors()) + tuple(faults)
+        ) from None
+    if faults:
+        raise ConfigurationFaults(tuple(faults))
+    if settings.routing.country is None:
+        warnings.append(
+            "routing.country: is not set; name it, or numbers written without + or 00 match only as written"
+        )
+    if not settings.lines:
+        warnings.append("lines: there is none; add [[lines]] with a name and numbers, or no call is routed")
+    settings._warnings = tuple(warnings)
+    return settings
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror}); put the configuration there or name it with --config"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        fault = f"is not UTF-8 (line {line}); save it as UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        fault = f"is not TOML: {plain(str(error))}; mend that line"
+    raise ConfigurationFaults((f"{plain(str(path))}: {fault}",))
+
+
+def _exposed(path: Path, data: Mapping[str, Any]) -> list[str]:
+    """A warning when everyone on the machine can read secrets in the file."""
+    holds = any(
+        isinstance(found := data.get(section), dict) and key in found for section, key in SECRETS[:2]
+    ) or (
+        isinstance(base := data.get("database"), dict)
+        and re.search(r"://[^/@]*:[^/@]+@", str(base.get("url")))
+    )
+    if holds and path.stat().st_mode & 0o004:
+        return [f"{plain(str(path))}: everyone may read the secrets in it; chmod 640 it, its group ctid's"]
+    return []
+
+
+def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    """``CTID_SECTION__KEY`` by section and key, ``CTID_LINES`` as a JSON array; an empty variable counts as unset."""
+    data: dict[str, Any] = {}
+    for name, value in sorted(env.items()):
+        if not name.startswith(ENV_PREFIX) or not value:
+            continue
+        section, mark, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        if section == "lines":
+            try:
+                data["lines"] = json.loads(value) if not mark else None
+            except ValueError:
+                data["lines"] = None
+            if not isinstance(data["lines"], list):
+                del data["lines"]
+                faults.append(
+                    f'{name}: is no JSON array; write CTID_LINES=[{{"name": "sales", "numbers": ["4001"]}}]'
+                )
+        elif mark and section in SECTIONS:
+            data.setdefault(section, {})[key] = value
+        elif mark:
+            guess = near(section, SECTIONS)
+            hint = f"did you mean {variable(guess, key)}" if guess else "unset it"
+            faults.append(f"{plain(name)}: [{plain(section)}] is no section; {hint}")
+        else:
+            for known in SECTIONS:
+                if section.removeprefix(f"{known}_") in keys(known):
+                    right = variable(known, section.removeprefix(f"{known}_"))
+                    faults.append(f"{name}: lacks an underscore; write {right}")
+    return data
+
+
+def _read_secrets(data: Mapping[str, Any], faults: list[str], warnings: list[str]) -> None:
+    """Put the content of each ``…_file`` in its key's place."""
+    for section, key in SECRETS:
+        values = data.get(section)
+        if not isinstance(values, dict) or f"{key}_file" not in values:
+            continue
+        name, file = f"{section}.{key}_file", values.pop(f"{key}_file")
+        if key in values:
+            faults.append(f"{name}: stands beside {section}.{key}; keep one of the two")
+            continue
+        try:
+            path = Path(file)
+            values[key] = path.read_text(encoding="utf-8").rstrip("\r\n")
+            if path.stat().st_mode & 0o004:
+                warnings.append(f"{name}: everyone may read that file; chmod 640 it, its group ctid's")
+            if not values[key]:
+                faults.append(f"{name}: is an empty file; write the secret into it")
+                del values[key]
+        except OSError as error:
+            faults.append(f"{name}: cannot be read ({error.strerror}); name a file that ctid's user may read")
+        except (TypeError, ValueError):
+            faults.append(f"{name}: is no file of text; name a file with the secret as its only line")
+
+
+def _default_database(data: dict[str, Any]) -> None:
+    state, database = data.get("state", {}), data.setdefault("database", {})
+    if isinstance(state, dict) and isinstance(database, dict) and "url" not in database:
+        database["url"] = f"sqlite:///{state.get('directory', DEFAULT_STATE)}/ctid.sqlite3"
+
+
+def _duplicates(data: Mapping[str, Any]) -> list[str]:
+    """Line names and numbers that stand twice; looked for in the raw data, so that all faults show together."""
+    faults: list[str] = []
+    names: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    lines = data.get("lines")
+    for position, line in enumerate(lines if isinstance(lines, list) else [], 1):
+        if not isinstance(line, dict):
+            continue
+        name, own = line.get("name"), line.get("numbers")
+        if isinstance(name, str) and names.setdefault(name, position) != position:
+            faults.append(
+                f"lines[{position}].name: {shown(name)} is line {names[name]}'s too; give each its own name"
+            )
+        for number in own if isinstance(own, list) else []:
+            plain = bare_number(number) if isinstance(number, str) else ""
+            if plain and plain in numbers:
+                faults.append(
+                    f"lines[{position}].numbers: {shown(number)} is line {numbers[plain]}'s too; keep it once"
+                )
+            numbers.setdefault(plain, position)
+    return faults

@@ -1,0 +1,202 @@
+"""The sections of a configuration and their keys, with the defaults.
+
+Law: a ``Settings`` is right in all its parts; the figures of the core come from here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from ctid.config.values import (
+    Address,
+    AgentIds,
+    Broker,
+    BrokerUrl,
+    Country,
+    DatabaseUrl,
+    Fairness,
+    Folder,
+    Hours,
+    Listen,
+    Numbers,
+    OverflowWord,
+    Prefix,
+    ReadableFile,
+    Secret,
+    Text,
+    Timezone,
+    WebUrl,
+    Word,
+    seconds,
+)
+from ctid.domain.types import Line, Policy
+
+DEFAULT_STATE = "/var/lib/ctid"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Ami(Section):
+    """The PBX's manager interface. ``pbx`` is the namespace of call ids; only ``ctid run`` needs the ``secret``."""
+
+    pbx: Word = "pbx"
+    host: Text = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5038
+    username: Text = "ctid"
+    secret: Secret | None = None
+    tls: bool = False
+    ca_file: ReadableFile | None = None
+
+
+class Database(Section):
+    """``url`` always names the asynchronous driver."""
+
+    url: DatabaseUrl
+
+
+class State(Section):
+    directory: Folder = Path(DEFAULT_STATE)
+
+
+class Mqtt(Section):
+    url: BrokerUrl = Broker(host="127.0.0.1", port=1883, tls=False)
+    username: Text | None = None
+    password: Secret | None = None
+    ca_file: ReadableFile | None = None
+
+
+class Web(Section):
+    """``url`` is the address people open, without a slash at its end; links in pops begin with it."""
+
+    listen: Listen = Address(host="127.0.0.1", port=8080)
+    url: WebUrl = "http://127.0.0.1:8080"
+
+
+class Routing(Section):
+    """``country`` and ``outside_prefix`` say how the site writes numbers; all durations in seconds."""
+
+    ring_seconds: Annotated[float, seconds(3, 120)] = 20.0
+    wrap_up_seconds: Annotated[float, seconds(0, 3600)] = 30.0
+    timezone: Timezone = "UTC"
+    country: Country | None = None
+    outside_prefix: Prefix | None = None
+    owner_wait_seconds: Annotated[float, seconds(0, 600)] = 0.0
+    missed_in_a_row: Annotated[int, Field(ge=0, le=100)] = 3
+    cool_down_seconds: Annotated[float, seconds(0, 3600)] = 30.0
+    round_pause_seconds: Annotated[float, seconds(0, 120)] = 5.0
+    fairness: Fairness = "least_talk"
+
+
+class LineSection(Section):
+    """One service number. ``agents`` is ``None`` for all; the dialplan itself gives up waiting after an hour."""
+
+    name: Word
+    numbers: Numbers
+    agents: AgentIds = None
+    hours: Hours = ()
+    overflow: OverflowWord = "hangup"
+    longest_wait_seconds: Annotated[float, seconds(1, 3500)] = 600.0
+    music: Word = "default"
+    level_gate: bool = False
+    owner_from_outside: bool = True
+
+
+class Recordings(Section):
+    """``retention_days`` is ``None`` to keep recordings for ever."""
+
+    root: Folder = Path("/var/spool/asterisk/monitor")
+    retention_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+
+
+class Cel(Section):
+    """``file`` is where Asterisk's cel_custom writes; ``None`` when it does not."""
+
+    file: Folder | None = None
+
+
+class Metrics(Section):
+    listen: Listen = Address(host="127.0.0.1", port=9108)
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(Section):
+    """A whole configuration, right in all its parts."""
+
+    ami: Ami = Ami()
+    database: Database
+    state: State = State()
+    mqtt: Mqtt = Mqtt()
+    web: Web = Web()
+    routing: Routing = Routing()
+    lines: tuple[LineSection, ...] = ()
+    recordings: Recordings = Recordings()
+    cel: Cel = Cel()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works but should be mended, one line each."""
+        return self._warnings
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets in clear, for ``log.setup`` to keep out of the log."""
+        inside = urlsplit(self.database.url.get_secret_value()).password
+        clear = [
+            secret.get_secret_value()
+            for secret in (self.ami.secret, self.mqtt.password)
+            if secret is not None
+        ]
+        return tuple(clear + ([inside] if inside else []))
+
+    def policy(self) -> Policy:
+        """The figures the core routes by."""
+        routing = self.routing
+        return Policy(
+            ring_seconds=routing.ring_seconds,
+            wrap_up_seconds=routing.wrap_up_seconds,
+            timezone=routing.timezone,
+            owner_wait_seconds=routing.owner_wait_seconds,
+            round_pause_seconds=routing.round_pause_seconds,
+            cool_down_seconds=routing.cool_down_seconds,
+            missed_in_a_row=routing.missed_in_a_row,
+        )
+
+    def domain_lines(self) -> tuple[Line, ...]:
+        """The lines as the core knows them."""
+        return tuple(
+            Line(
+                name=line.name,
+                numbers=line.numbers,
+                agents=line.agents,
+                longest_wait_seconds=line.longest_wait_seconds,
+                overflow=line.overflow,
+                owner_from_outside=line.owner_from_outside,
+                level_gate=line.level_gate,
+                hours=line.hours,
+            )
+            for line in self.lines
+        )
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    name: found
+    for name, info in Settings.model_fields.items()
+    if (found := info.annotation) and isinstance(found, type)
+} | {"lines": LineSection}
+
+#: The keys that may be given as ``KEY_file``, a file with the secret as its only line.
+SECRETS = (("ami", "secret"), ("mqtt", "password"), ("database", "url"))
