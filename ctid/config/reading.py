@@ -1,10 +1,10 @@
 """From file, environment and secret files to ``Settings``, or to every fault at once.
 
-Law: the environment beats the file, a secret stands in one place only, and nothing is half read: either all is
-right or ``ConfigurationFaults`` lists what is not.
+Law: the environment beats the file, a secret stands in one place only, and nothing is half read: either all
+is right or ``ConfigurationFaults`` lists what is not.
 
-pydantic alone does the checking: pydantic-settings would read the process's environment by itself, stop at the
-first value it cannot decode, and not tell which key came from where.
+pydantic alone does the checking: pydantic-settings would read the process's environment by itself, stop at
+the first value it cannot decode, and not tell which key came from where.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ctid.config.faults import ConfigurationFaults, fault, keys, variable
+from ctid.config.faults import ENV_PREFIX, ConfigurationFaults, fault, keys, variable
 from ctid.config.sections import DEFAULT_STATE, SECRETS, SECTIONS, Settings
 from ctid.config.values import bare_number
 from ctid.config.wording import near, plain, shown
@@ -28,7 +28,7 @@ DEFAULT_PATH = Path("/etc/ctid/ctid.toml")
 
 
 def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx: bool = False) -> Settings:
-    """The settings of the file at ``path`` with ``env`` on top; raises ``ConfigurationFaults`` with every fault.
+    """The settings of the file at ``path``, ``env`` on top; raises ``ConfigurationFaults`` with every fault.
 
     ``pbx`` also asks for what only the routing daemon needs: the AMI secret.
     """
@@ -103,7 +103,7 @@ def _exposed(path: Path, data: Mapping[str, Any]) -> list[str]:
 
 
 def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
-    """``CTID_SECTION__KEY`` by section and key, ``CTID_LINES`` as a JSON array; an empty variable counts as unset."""
+    """``CTID_SECTION__KEY`` by section and key, ``CTID_LINES`` as a JSON array; an empty one counts as unset."""
     data: dict[str, Any] = {}
     for name, value in sorted(env.items()):
         if not name.startswith(ENV_PREFIX) or not value:
@@ -164,7 +164,7 @@ def _default_database(data: dict[str, Any]) -> None:
 
 
 def _duplicates(data: Mapping[str, Any]) -> list[str]:
-    """Line names and numbers that stand twice; looked for in the raw data, so that all faults show together."""
+    """Line names and numbers that stand twice; sought in the raw data, so that all faults show together."""
     faults: list[str] = []
     names: dict[str, int] = {}
     numbers: dict[str, int] = {}

@@ -43,7 +43,7 @@ class Section(BaseModel):
 
 
 class Ami(Section):
-    """The PBX's manager interface. ``pbx`` is the namespace of call ids; only ``ctid run`` needs the ``secret``."""
+    """The PBX's manager interface. ``pbx`` is the namespace of call ids; ``ctid web`` needs no ``secret``."""
 
     pbx: Word = "pbx"
     host: Text = "127.0.0.1"
@@ -94,7 +94,7 @@ class Routing(Section):
 
 
 class LineSection(Section):
-    """One service number. ``agents`` is ``None`` for all; the dialplan itself gives up waiting after an hour."""
+    """One service number. ``agents`` is ``None`` for all; the dialplan itself gives up after an hour."""
 
     name: Word
     numbers: Numbers

@@ -1,7 +1,7 @@
 """The kinds of values a configuration holds, each refused with what is wrong and what to do.
 
-Law: a kind is a type that pydantic checks, and its message never holds a secret: neither a password nor a URL that
-may have one inside.
+Law: a kind is a type that pydantic checks, and its message never holds a secret: neither a password nor a URL
+that may have one inside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr, StringCon
 from ctid.config.wording import near, shown
 from ctid.domain.types import OpenHours
 
-#: What may stand in an MQTT topic, a log line and a URL without escaping: ``+``, ``#`` and ``/`` are MQTT's own.
+#: What may stand in an MQTT topic, a log line and a URL without escaping: ``+ # /`` are MQTT's own.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
