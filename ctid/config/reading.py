@@ -103,7 +103,7 @@ def _exposed(path: Path, data: Mapping[str, Any]) -> list[str]:
 
 
 def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
-    """``CTID_SECTION__KEY`` by section and key, ``CTID_LINES`` as a JSON array; an empty one counts as unset."""
+    """``CTID_SECTION__KEY`` by section and key, ``CTID_LINES`` as a JSON array; empty ones are unset."""
     data: dict[str, Any] = {}
     for name, value in sorted(env.items()):
         if not name.startswith(ENV_PREFIX) or not value:
@@ -160,7 +160,7 @@ def _read_secrets(data: Mapping[str, Any], faults: list[str], warnings: list[str
 def _default_database(data: dict[str, Any]) -> None:
     state, database = data.get("state", {}), data.setdefault("database", {})
     if isinstance(state, dict) and isinstance(database, dict) and "url" not in database:
-        database["url"] = f"sqlite:///{state.get('directory', DEFAULT_STATE)}/ctid.sqlite3"
+        database["url"] = f"sqlite:///{state.get('directory', DEFAULT_STATE)}/ctid.db"
 
 
 def _duplicates(data: Mapping[str, Any]) -> list[str]:

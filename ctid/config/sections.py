@@ -55,8 +55,6 @@ class Ami(Section):
 
 
 class Database(Section):
-    """``url`` always names the asynchronous driver."""
-
     url: DatabaseUrl
 
 

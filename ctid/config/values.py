@@ -23,13 +23,6 @@ from ctid.domain.types import OpenHours
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,24 +75,13 @@ def _broker(value: object) -> Broker:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    """The same URL with ctid's driver; never part of a message, for it may hold a password."""
-    scheme, mark, rest = value.get_secret_value().partition("://")
-    if not mark or scheme not in _DRIVERS:
+    """The URL as written; never part of a message, for it may hold a password. ``ctid.db`` knows its details."""
+    scheme, mark, _ = value.get_secret_value().partition("://")
+    if not mark or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         raise ValueError(
             "is no database ctid knows; write sqlite:////PATH/FILE or postgresql://USER@HOST/NAME"
         )
-    driver = _DRIVERS[scheme]
-    if driver.startswith("postgresql"):
-        try:
-            parts = urlsplit(f"{scheme}://{rest}")
-            usable = (parts.hostname or "host=" in parts.query) and parts.port != 0 and len(parts.path) > 1
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(
-                "lacks a host, a right port or a database's name; write postgresql://USER@HOST:5432/NAME"
-            )
-    return SecretStr(f"{driver}://{rest}")
+    return value
 
 
 def _web_url(value: str) -> str:
