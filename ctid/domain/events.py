@@ -46,11 +46,16 @@ class CallStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEntered(Event):
-    """The call came in by ctid's own dialplan (``UserEvent CtidStart``): it is recorded, and its direction is certain."""
+    """The call came in by ctid's own dialplan (``UserEvent CtidStart``): its direction is certain, and once answered it is recorded.
+
+    ``recording`` is the file's path below the recordings root; ``leg_id`` the channel that is recorded.
+    """
 
     call_id: CallId
     direction: Direction
     dialled: str | None
+    leg_id: LegId
+    recording: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,9 +337,10 @@ class RosterLoaded(Event):
 class BooksRestored(Event):
     """At start: who was signed in, the calls not yet ended, and today's talk of calls already ended.
 
-    ``talks`` holds (agent, leg, started_at, ended_at) of customer talk that touches today.
+    ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at, ended_at) of customer talk that touches today.
     """
 
+    last_seen_at: float
     statuses: tuple[AgentStatus, ...]
     calls: tuple[CallRecord, ...]
     talks: tuple[tuple[AgentId, LegId, float, float], ...]

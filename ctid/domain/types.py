@@ -159,6 +159,7 @@ class Policy:
     owner_wait_seconds: float = 0.0
     round_pause_seconds: float = 5.0
     cool_down_seconds: float = 30.0
+    ageing_seconds: float = 60.0  # of waiting that raise a caller by one level
     missed_in_a_row: int = 3  # misses in a row that pause an agent; 0 never does
     lookup_seconds: float = 0.5  # how long a decision waits for the database before it goes on without
     reservation_slack_seconds: float = 5.0  # past ring time: the PBX never said what became of the offer

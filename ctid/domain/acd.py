@@ -1,0 +1,121 @@
+"""The core: one event in, actions out.
+
+Law: ``handle`` never waits, never reads a clock and never fails on what the world may send; the table below is the whole of
+what ctid reacts to. The shell feeds it every second and at ``next_deadline``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from ctid.domain import events as ev
+from ctid.domain import serving, staff, visits
+from ctid.domain.actions import Action, Beat
+from ctid.domain.types import AgentState, Line, Policy
+from ctid.domain.world import World
+
+_ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingProxyType(
+    {
+        ev.CallStarted: visits.on_call_started,
+        ev.CallEntered: visits.on_call_entered,
+        ev.CallerHeld: visits.on_caller_held,
+        ev.CallLeftToFailsafe: visits.on_left_to_failsafe,
+        ev.CallOverflowed: visits.on_overflowed,
+        ev.CallerIdentified: visits.on_identified,
+        ev.CallerLookupFailed: visits.on_lookup_failed,
+        ev.LegOffered: visits.on_leg_offered,
+        ev.LegRang: visits.on_leg_rang,
+        ev.LegAnswered: visits.on_leg_answered,
+        ev.TalkStarted: visits.on_talk_started,
+        ev.TalkStopped: visits.on_talk_stopped,
+        ev.LegHeld: visits.on_leg_held,
+        ev.LegUnheld: visits.on_leg_unheld,
+        ev.LegEnded: visits.on_leg_ended,
+        ev.CallsMerged: visits.on_calls_merged,
+        ev.CallEnded: visits.on_call_ended,
+        ev.TicketLinked: visits.on_ticket_linked,
+        ev.RecordingClosed: visits.on_recording_closed,
+        ev.RecordingMeasured: visits.on_recording_measured,
+        ev.RouteRefused: visits.on_route_refused,
+        ev.PhoneUsed: visits.on_phone_used,
+        ev.PhoneReached: visits.on_phone_reached,
+        ev.BooksRestored: visits.on_books_restored,
+        ev.LinkOpened: visits.on_link_opened,
+        ev.LinkLost: visits.on_link_lost,
+        ev.RosterLoaded: staff.on_roster,
+        ev.SignInAsked: staff.on_sign_in,
+        ev.SignOutAsked: staff.on_sign_out,
+        ev.PauseAsked: staff.on_pause,
+        ev.ResumeAsked: staff.on_resume,
+        ev.WrapUpEndAsked: staff.on_wrap_up_end,
+        ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
+        ev.CodeDialled: staff.on_code,
+        ev.PinChecked: staff.on_pin_checked,
+    }
+)
+
+
+class Acd:
+    """Automatic call distribution as a state machine.
+
+    ``endpoints_are_agents`` makes an agent of every endpoint that is dialled, for streams recorded without a roster.
+    """
+
+    def __init__(
+        self, policy: Policy, lines: tuple[Line, ...], pbx: str, *, endpoints_are_agents: bool = False
+    ) -> None:
+        self.world = World(policy=policy, lines=lines, pbx=pbx, endpoints_are_agents=endpoints_are_agents)
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When, by the events' clock, ``TimePassed`` should come at the latest."""
+        return self.world.timers.next_at
+
+    def handle(self, event: ev.Event) -> list[Action]:
+        """Take one event in and say what is to be done, in order."""
+        world = self.world
+        if isinstance(event, ev.TimePassed):
+            self._pass_time(event.at)
+        else:
+            _ON[type(event)](world, event)
+        actions = world.settle(event.at)
+        if world.serve:
+            serving.serve(world, event.at)
+            actions += world.settle(event.at)
+        return actions
+
+    def waiting(self) -> int:
+        """How many callers are held and not offered."""
+        return len(self.world.waiting)
+
+    def agents_by_state(self) -> dict[AgentState, int]:
+        """How many agents of the roster are in each state."""
+        counts = dict.fromkeys(AgentState, 0)
+        for desk in self.world.desks.values():
+            counts[desk.state] += 1
+        return counts
+
+    def _pass_time(self, now: float) -> None:
+        world = self.world
+        for what, who in world.timers.due(now):
+            match what:
+                case "wrap_up":
+                    staff.on_wrap_up_over(world, who)
+                case "offer":
+                    serving.on_offer_expired(world, who, now)
+                case "round":
+                    serving.on_round_over(world, who)
+                case "wait":
+                    serving.on_wait_over(world, who, now)
+                case "overflow":
+                    serving.on_overflow_unheard(world, who, now)
+                case "lookup":
+                    visits.on_lookup_late(world, who, now)
+                case "forget":
+                    visits.on_forgotten(world, who)
+                case _:  # a phone has cooled down, an owner was waited for long enough
+                    world.serve = True
+        if world.linked:
+            world.do(Beat(at=now))

@@ -1,0 +1,303 @@
+"""One caller's visit while it lasts: its legs, its offer, its books.
+
+Law: a call moves through ``MOVES``; its record can be taken at any moment and says all that is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from ctid.domain.types import (
+    UNKNOWN_CALLER,
+    AgentId,
+    CallerFile,
+    CallId,
+    CallRecord,
+    Certainty,
+    Decision,
+    Direction,
+    Endpoint,
+    LegId,
+    LegRecord,
+    LegResult,
+    Line,
+    Outcome,
+    Pop,
+    RecordingRecord,
+    Talk,
+    Ticket,
+    Via,
+)
+
+
+class Phase(StrEnum):
+    """Where the caller is: nowhere yet, held by the dialplan, offered to a phone, in conversation, out of ctid's hands."""
+
+    STARTED = "started"
+    HELD = "held"
+    OFFERED = "offered"
+    TALKING = "talking"
+    LEFT = "left"
+    ENDED = "ended"
+
+
+_P = Phase
+MOVES = MappingProxyType(
+    {
+        _P.STARTED: frozenset({_P.HELD, _P.TALKING, _P.LEFT, _P.ENDED}),
+        _P.HELD: frozenset({_P.OFFERED, _P.LEFT, _P.TALKING, _P.ENDED}),
+        _P.OFFERED: frozenset({_P.HELD, _P.TALKING, _P.LEFT, _P.ENDED}),
+        _P.TALKING: frozenset({_P.HELD, _P.LEFT, _P.ENDED}),
+        _P.LEFT: frozenset({_P.HELD, _P.TALKING, _P.ENDED}),
+        _P.ENDED: frozenset(),
+    }
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Leg:
+    """One party's stay. ``offered`` marks a leg that ctid's own offer made; ``pop`` is what its agent's screen shows."""
+
+    id: LegId
+    agent: AgentId | None
+    endpoint: Endpoint
+    party: str
+    offered_at: float
+    originator: bool = False
+    offered: bool = False
+    answered_at: float | None = None
+    ended_at: float | None = None
+    result: LegResult | None = None
+    certainty: Certainty = Certainty.EXACT
+    talks: list[Talk] = field(default_factory=list)
+    held_since: float | None = None
+    hold_seconds: float = 0.0
+    pop: Pop | None = None
+    confirmed: bool = True
+
+    @classmethod
+    def restored(cls, record: LegRecord, *, offered: bool) -> Leg:
+        """The leg as the books had it; it stays unconfirmed until the PBX shows its channel again."""
+        return cls(
+            id=record.id,
+            agent=record.agent,
+            endpoint=record.party,
+            party=record.party,
+            offered_at=record.offered_at,
+            offered=offered,
+            answered_at=record.answered_at,
+            ended_at=record.ended_at,
+            result=record.result,
+            certainty=record.certainty,
+            talks=list(record.talks),
+            hold_seconds=record.hold_seconds,
+            confirmed=record.ended_at is not None,
+        )
+
+    @property
+    def live(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def talking(self) -> Talk | None:
+        """The interval under way."""
+        return self.talks[-1] if self.talks and self.talks[-1].ended_at is None else None
+
+    def close_talk(self, at: float, certainty: Certainty) -> None:
+        """End the interval under way, if any, at ``at`` and no earlier than it began."""
+        talk = self.talking
+        if talk is not None:
+            self.talks[-1] = Talk(
+                started_at=talk.started_at,
+                ended_at=max(at, talk.started_at),
+                customer=talk.customer,
+                certainty=certainty,
+            )
+
+    def unhold(self, at: float) -> None:
+        if self.held_since is not None:
+            self.hold_seconds += max(0.0, at - self.held_since)
+            self.held_since = None
+
+    def record(self) -> LegRecord:
+        return LegRecord(
+            id=self.id,
+            agent=self.agent,
+            party=self.party,
+            offered_at=self.offered_at,
+            answered_at=self.answered_at,
+            ended_at=self.ended_at,
+            hold_seconds=self.hold_seconds,
+            result=self.result,
+            talks=tuple(self.talks),
+            certainty=self.certainty,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """The caller was sent to this agent's phone with this fencing number; void once ``until`` has passed."""
+
+    agent: AgentId
+    endpoint: Endpoint
+    seq: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The held channel, and the fencing number a route must quote."""
+
+    channel: str
+    seq: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    id: CallId
+    pbx: str
+    direction: Direction
+    caller: str | None
+    caller_name: str | None
+    dialled: str | None
+    endpoint: Endpoint
+    started_at: float
+    line: Line | None = None
+    line_name: str | None = None
+    phase: Phase = Phase.STARTED
+    entered: bool = False
+    via: Via = Via.DIRECT
+    file: CallerFile = UNKNOWN_CALLER
+    file_due: bool = False  # the database was asked and has not answered
+    arrived_at: float | None = None
+    hold: Hold | None = None
+    offer: Offer | None = None
+    tried: set[AgentId] = field(default_factory=set)
+    round_resumes_at: float | None = None
+    ticket: Ticket | None = None
+    ticket_ids: list[str] = field(default_factory=list)
+    answered_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+    merged_into: CallId | None = None
+    contact_id: str | None = None
+    customer_id: str | None = None
+    agent: AgentId | None = None
+    recording_path: str | None = None
+    recordings: dict[str, RecordingRecord] = field(default_factory=dict)
+    legs: dict[LegId, Leg] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    confirmed: bool = True
+
+    @classmethod
+    def restored(cls, record: CallRecord) -> Call:
+        """A call under way as the books had it; unconfirmed until the PBX shows one of its channels again."""
+        chosen = {d.chosen for d in record.decisions}
+        return cls(
+            id=record.id,
+            pbx=record.pbx,
+            direction=record.direction,
+            caller=record.caller,
+            caller_name=record.caller_name,
+            dialled=record.dialled,
+            endpoint="",
+            started_at=record.started_at,
+            line_name=record.line,
+            phase=Phase.TALKING if record.answered_at is not None else Phase.STARTED,
+            entered=bool(record.recordings) or record.via is not Via.DIRECT,
+            via=record.via,
+            ticket_ids=list(record.ticket_ids),
+            answered_at=record.answered_at,
+            contact_id=record.contact_id,
+            customer_id=record.customer_id,
+            agent=record.agent,
+            recording_path=next((r.path for r in record.recordings), None),
+            recordings={r.id: r for r in record.recordings},
+            legs={leg.id: Leg.restored(leg, offered=leg.agent in chosen) for leg in record.legs},
+            decisions=list(record.decisions),
+            confirmed=False,
+        )
+
+    @property
+    def live(self) -> bool:
+        return self.phase is not Phase.ENDED
+
+    @property
+    def waiting(self) -> bool:
+        """Held, and ready to be offered: who is calling is known, or known to be unknown."""
+        return self.phase is Phase.HELD and self.hold is not None and not self.file_due
+
+    def bridged_seconds(self) -> float:
+        """Seconds in which any leg was in conversation: what a recording of bridged time holds."""
+        spans = sorted(
+            (t.started_at, t.ended_at) for leg in self.legs.values() for t in leg.talks if t.ended_at is not None
+        )
+        total, until = 0.0, 0.0
+        for start, end in spans:
+            total += max(0.0, end - max(start, until))
+            until = max(until, end)
+        return total
+
+    def record(self) -> CallRecord:
+        """The books as they stand."""
+        tickets = tuple(self.ticket_ids)
+        return CallRecord(
+            id=self.id,
+            pbx=self.pbx,
+            direction=self.direction,
+            caller=self.caller,
+            caller_name=self.caller_name,
+            dialled=self.dialled,
+            line=self.line_name,
+            contact_id=self.contact_id,
+            customer_id=self.customer_id,
+            started_at=self.started_at,
+            answered_at=self.answered_at,
+            ended_at=self.ended_at,
+            outcome=self.outcome,
+            via=self.via,
+            merged_into=self.merged_into,
+            ticket_ids=tickets,
+            agent=self.agent,
+            legs=tuple(leg.record() for leg in self.legs.values()),
+            recordings=tuple(
+                RecordingRecord(
+                    id=r.id,
+                    path=r.path,
+                    state=r.state,
+                    seconds=r.seconds,
+                    sha256=r.sha256,
+                    ticket_ids=tickets,
+                )
+                for r in self.recordings.values()
+            ),
+            decisions=tuple(self.decisions),
+        )
+
+
+def outcome_of(call: Call) -> Outcome:
+    """How a call that is over ended, from its legs and from where it was when it ended."""
+    if call.outcome is not None:
+        return call.outcome
+    if call.answered_at is not None:
+        return Outcome.ANSWERED
+    dialled = [leg for leg in call.legs.values() if not leg.originator]
+    if call.via is not Via.DIRECT:
+        return Outcome.ABANDONED
+    if not dialled:
+        own = next(iter(call.legs.values()), None)
+        return Outcome.ANSWERED if own is not None and own.answered_at is not None else Outcome.FAILED
+    return _OUTCOME_BY_RESULT.get(dialled[-1].result or LegResult.CANCELLED, Outcome.FAILED)
+
+
+_OUTCOME_BY_RESULT = MappingProxyType(
+    {
+        LegResult.NO_ANSWER: Outcome.NO_ANSWER,
+        LegResult.BUSY: Outcome.BUSY,
+        LegResult.REJECTED: Outcome.REJECTED,
+        LegResult.CANCELLED: Outcome.ABANDONED,
+        LegResult.ANSWERED: Outcome.ANSWERED,
+    }
+)

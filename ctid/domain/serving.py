@@ -1,0 +1,175 @@
+"""Callers who wait meet agents who are free.
+
+Law: the first waiting caller whom some idle agent may serve is served first, and *that* caller's rules choose the agent.
+An agent is reserved from the decision until the PBX says what became of it.
+"""
+
+from __future__ import annotations
+
+from ctid.domain.actions import NoteDecision, Overflow, Ring
+from ctid.domain.call import Call, Offer, Phase
+from ctid.domain.routing import Standing, choose, is_open, waiting_order
+from ctid.domain.staff import missed
+from ctid.domain.types import AgentId, Decision, LegResult, Outcome, Skip
+from ctid.domain.world import World
+
+#: The owner may be worth waiting for while one of these keeps them.
+_PASSING = frozenset({Skip.RESERVED, Skip.RINGING, Skip.TALKING, Skip.WRAP_UP, Skip.PHONE_BUSY})
+_MISSED = frozenset({LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED})
+_COOLED = frozenset({LegResult.BUSY, LegResult.UNREACHABLE, LegResult.FAILED})
+
+
+def serve(world: World, at: float) -> None:
+    """Offer as many waiting callers as there are agents who may take them."""
+    world.serve = False
+    if not world.linked or not world.waiting:
+        return
+    standings = {agent_id: _standing(world, agent_id, at) for agent_id in world.desks}
+    idle = sum(s.skip is None for s in standings.values())
+    callers = [c for i in world.waiting if (c := world.calls[i]).waiting and c.round_resumes_at is None]
+    callers.sort(key=lambda c: waiting_order(c.file, c.arrived_at or at, at, world.policy.ageing_seconds))
+    for call in callers:
+        if not idle:
+            return
+        assert call.line is not None
+        owner = standings.get(call.file.owner) if call.file.owner is not None else None
+        choice = choose(
+            at=at,
+            line=call.line,
+            caller=call.file,
+            tried=call.tried,
+            standings=standings.values(),
+            owner=owner,
+        )
+        if isinstance(choice, Decision):
+            if not _worth_waiting_for_owner(world, call, choice, at):
+                offer(world, call, choice)
+                standings[choice.chosen] = _standing(world, choice.chosen, at)
+                idle -= 1
+        elif choice.all_tried:
+            call.round_resumes_at = at + world.policy.round_pause_seconds
+            world.timers.set(("round", call.id), call.round_resumes_at)
+
+
+def offer(world: World, call: Call, decision: Decision) -> None:
+    """Reserve the agent and send the caller to their phone."""
+    desk = world.desks[decision.chosen]
+    assert call.hold is not None and desk.phone is not None
+    until = decision.at + world.policy.ring_seconds + world.policy.reservation_slack_seconds
+    call.offer = Offer(agent=desk.id, endpoint=desk.phone, seq=call.hold.seq, until=until)
+    call.decisions.append(decision)
+    desk.reserved_for = call.id
+    world.timers.set(("offer", call.id), until)
+    world.do(
+        Ring(
+            call_id=call.id,
+            channel=call.hold.channel,
+            seq=call.hold.seq,
+            endpoint=desk.phone,
+            seconds=world.policy.ring_seconds,
+        )
+    )
+    world.do(NoteDecision(call_id=call.id, decision=decision, asked_at=decision.at))
+    world.move(call, Phase.OFFERED)
+    world.touch(call)
+    world.touch_desk(desk)
+
+
+def hold(world: World, call: Call, at: float) -> None:
+    """The caller is held and known: out of hours or past the longest wait they overflow, else they are to be served."""
+    line = call.line
+    if line is None or call.hold is None:
+        return
+    if not is_open(line, at, world.zone):
+        call.outcome = Outcome.CLOSED
+        _overflow(world, call, at)
+    elif call.arrived_at is not None and at >= call.arrived_at + line.longest_wait_seconds:
+        call.outcome = Outcome.OVERFLOW
+        _overflow(world, call, at)
+    else:
+        world.serve = True
+
+
+def release(world: World, call: Call, result: LegResult | None, at: float) -> None:
+    """The offer came to nothing: free the agent, remember them as tried in this round, count what the miss means.
+
+    ``result`` is ``None`` when the agent is not to blame (a lost command, a reservation that expired).
+    """
+    made = call.offer
+    if made is None:
+        return
+    call.offer = None
+    world.timers.clear(("offer", call.id))
+    desk = world.desks.get(made.agent)
+    if desk is None:
+        return
+    if desk.reserved_for == call.id:
+        desk.reserved_for = None
+    world.touch_desk(desk)
+    if result is None or result is LegResult.CANCELLED:
+        return
+    call.tried.add(made.agent)
+    if result in _MISSED:
+        missed(world, desk)
+    if result in _COOLED:
+        phone = world.phone(made.endpoint)
+        phone.cool_until = at + world.policy.cool_down_seconds
+        world.timers.set(("cool", made.endpoint), phone.cool_until)
+
+
+def on_round_over(world: World, call_id: str) -> None:
+    call = world.calls.get(call_id)
+    if call is not None:
+        call.tried.clear()
+        call.round_resumes_at = None
+        world.serve = True
+
+
+def on_wait_over(world: World, call_id: str, at: float) -> None:
+    call = world.calls.get(call_id)
+    if call is not None and call.phase is Phase.HELD:
+        hold(world, call, at)
+
+
+def on_offer_expired(world: World, call_id: str, at: float) -> None:
+    """The PBX never said what became of the offer: the agent is free again, the caller is taken as still held."""
+    call = world.calls.get(call_id)
+    if call is None or call.phase is not Phase.OFFERED:
+        return
+    release(world, call, None, at)
+    world.move(call, Phase.HELD)
+    hold(world, call, at)
+
+
+def on_overflow_unheard(world: World, call_id: str, at: float) -> None:
+    """The PBX never said that it sent the caller away: the command was lost, and the caller still waits."""
+    call = world.calls.get(call_id)
+    if call is not None and call.phase is Phase.LEFT and call.hold is not None:
+        call.outcome = None
+        world.move(call, Phase.HELD)
+        hold(world, call, at)
+
+
+def _overflow(world: World, call: Call, at: float) -> None:
+    assert call.hold is not None and call.line is not None
+    world.do(Overflow(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, to=call.line.overflow))
+    world.timers.set(("overflow", call.id), at + world.policy.reservation_slack_seconds)
+    world.move(call, Phase.LEFT)
+    world.touch(call)
+
+
+def _worth_waiting_for_owner(world: World, call: Call, decision: Decision, at: float) -> bool:
+    patience = world.policy.owner_wait_seconds
+    if not patience or decision.owner_skipped not in _PASSING or call.arrived_at is None:
+        return False
+    until = call.arrived_at + patience
+    if at >= until:
+        return False
+    world.timers.set(("owner", call.id), until)
+    return True
+
+
+def _standing(world: World, agent_id: AgentId, at: float) -> Standing:
+    desk = world.desks[agent_id]
+    phone = world.phones.get(desk.phone) if desk.phone is not None else None
+    return Standing(desk=desk, skip=desk.why_not_idle(phone, at), talk_seconds=world.ledger.today(agent_id, at))

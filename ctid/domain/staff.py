@@ -1,0 +1,227 @@
+"""Agents at work: the roster, signing in and out, pauses, wrap-up.
+
+Law: every request is answered once, with one line that says what to do when it can't be granted.
+"""
+
+from __future__ import annotations
+
+from ctid.domain import events as ev
+from ctid.domain.actions import CheckPin, NoteOddity, Reply, Say
+from ctid.domain.agent import Desk
+from ctid.domain.types import Agent, AgentState, AgentStatus, Endpoint
+from ctid.domain.world import World
+
+#: Wrap-up can't be extended past this many seconds from now.
+LONGEST_WRAP_UP = 3600.0
+MISSED_CALLS = "missed calls"
+
+
+def on_roster(world: World, event: ev.RosterLoaded) -> None:
+    present = {agent.id for agent in event.agents}
+    for agent in event.agents:
+        desk = world.desks.get(agent.id)
+        if desk is None:
+            world.desks[agent.id] = Desk(agent=agent, since=event.at)
+        else:
+            desk.agent = agent
+        world.touch_desk(world.desks[agent.id])
+        if not agent.enabled:
+            _leave(world, world.desks[agent.id])
+    for agent_id, desk in world.desks.items():
+        if agent_id not in present and desk.phone is not None:
+            _leave(world, desk)
+            world.touch_desk(desk)
+    world.roster_phones = frozenset(a.phone for a in event.agents if a.phone)
+    world.serve = True
+
+
+def restore(world: World, status: AgentStatus, at: float) -> None:
+    """Seat the agent where the books say they sat, in wrap-up or on a pause as they were."""
+    desk = world.desks.get(status.agent)
+    if desk is None or not desk.agent.enabled or status.phone is None:
+        return
+    _sit(world, desk, status.phone, status.signed_in_at or status.since)
+    desk.pause_reason = status.reason
+    desk.since = status.since
+    if status.state is AgentState.WRAP_UP:
+        wrap_up(world, desk, status.since)
+    state = desk.derived()
+    desk.state = state
+    if status.state is not state:
+        desk.since = at
+
+
+def wrap_up(world: World, desk: Desk, since: float) -> None:
+    """Give the agent the site's time to write up a conversation that ended at ``since``."""
+    if world.policy.wrap_up_seconds > 0 and desk.phone is not None:
+        desk.wrap_up_until = since + world.policy.wrap_up_seconds
+        world.timers.set(("wrap_up", desk.id), desk.wrap_up_until)
+
+
+def on_wrap_up_over(world: World, agent_id: str) -> None:
+    desk = world.desks[agent_id]
+    desk.wrap_up_until = None
+    world.touch_desk(desk)
+
+
+def missed(world: World, desk: Desk) -> None:
+    """Count a missed call; too many in a row pause the agent, or every caller would ring an empty chair first."""
+    desk.missed_in_a_row += 1
+    if 0 < world.policy.missed_in_a_row <= desk.missed_in_a_row and desk.pause_reason is None:
+        desk.pause_reason = MISSED_CALLS
+    world.touch_desk(desk)
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def on_sign_in(world: World, event: ev.SignInAsked) -> None:
+    desk = _desk(world, event.request)
+    if desk is None:
+        return
+    phone = event.phone or desk.phone or desk.agent.phone
+    if phone is None:
+        _answer(world, event.request, "no phone: name the phone you sit at in `phone`")
+        return
+    _sit(world, desk, phone, event.at)
+    world.touch_desk(desk)
+    _answer(world, event.request)
+
+
+def on_sign_out(world: World, event: ev.SignOutAsked) -> None:
+    desk = _desk(world, event.request)
+    if desk is None:
+        return
+    _leave(world, desk)
+    world.touch_desk(desk)
+    _answer(world, event.request)
+
+
+def on_pause(world: World, event: ev.PauseAsked) -> None:
+    desk = _signed_in(world, event.request)
+    if desk is None:
+        return
+    desk.pause_reason = event.reason
+    world.touch_desk(desk)
+    _answer(world, event.request)
+
+
+def on_resume(world: World, event: ev.ResumeAsked) -> None:
+    desk = _signed_in(world, event.request)
+    if desk is None:
+        return
+    desk.pause_reason = None
+    desk.missed_in_a_row = 0
+    world.touch_desk(desk)
+    _answer(world, event.request)
+
+
+def on_wrap_up_end(world: World, event: ev.WrapUpEndAsked) -> None:
+    desk = _signed_in(world, event.request)
+    if desk is None:
+        return
+    world.timers.clear(("wrap_up", desk.id))
+    on_wrap_up_over(world, desk.id)
+    _answer(world, event.request)
+
+
+def on_wrap_up_extension(world: World, event: ev.WrapUpExtensionAsked) -> None:
+    desk = _signed_in(world, event.request)
+    if desk is None:
+        return
+    if desk.wrap_up_until is None:
+        _answer(world, event.request, "not in wrap-up: there is nothing to extend")
+        return
+    desk.wrap_up_until = min(desk.wrap_up_until + event.seconds, event.at + LONGEST_WRAP_UP)
+    world.timers.set(("wrap_up", desk.id), desk.wrap_up_until)
+    _answer(world, event.request)
+
+
+def on_code(world: World, event: ev.CodeDialled) -> None:
+    """A feature code: signing in asks for id and PIN, the rest is done by whoever sits at the phone."""
+    if event.command == "sign_in":
+        if event.agent is None or event.pin is None:
+            world.do(Say(channel=event.channel, seq=event.seq, word="denied"))
+            return
+        request = ev.Request(agent=event.agent, channel=event.channel, seq=event.seq)
+        world.pin_checks[request] = event.endpoint
+        world.do(CheckPin(request=request, pin=event.pin))
+        return
+    agent = world.agent_at(event.endpoint)
+    if agent is None:
+        world.do(Say(channel=event.channel, seq=event.seq, word="unknown"))
+        return
+    request = ev.Request(agent=agent, channel=event.channel, seq=event.seq)
+    match event.command:
+        case "sign_out":
+            on_sign_out(world, ev.SignOutAsked(at=event.at, request=request))
+        case "pause":
+            on_pause(world, ev.PauseAsked(at=event.at, request=request, reason="feature code"))
+        case "resume":
+            on_resume(world, ev.ResumeAsked(at=event.at, request=request))
+        case _:
+            world.do(NoteOddity(what=f"feature code {event.command!r} is not known", agent=agent))
+            world.do(Say(channel=event.channel, seq=event.seq, word="unknown"))
+
+
+def on_pin_checked(world: World, event: ev.PinChecked) -> None:
+    endpoint = world.pin_checks.pop(event.request, None)
+    if endpoint is None:
+        return
+    if event.ok:
+        on_sign_in(world, ev.SignInAsked(at=event.at, request=event.request, phone=endpoint))
+    else:
+        _answer(world, event.request, "wrong id or PIN")
+
+
+# -- within ------------------------------------------------------------------------------------------------------------
+
+
+def _sit(world: World, desk: Desk, phone: Endpoint, at: float) -> None:
+    """Seat the agent; whoever sat there is signed out, and the agent's former phone is free."""
+    former = world.agent_at(phone)
+    if former is not None and former != desk.id:
+        _leave(world, world.desks[former])
+        world.touch_desk(world.desks[former])
+    if desk.phone is None:
+        desk.signed_in_at = at
+        desk.missed_in_a_row = 0
+    elif desk.phone != phone:
+        world.seats.pop(desk.phone, None)
+    desk.phone = phone
+    world.seats[phone] = desk.id
+
+
+def _leave(world: World, desk: Desk) -> None:
+    if desk.phone is not None:
+        world.seats.pop(desk.phone, None)
+    world.timers.clear(("wrap_up", desk.id))
+    desk.phone = desk.signed_in_at = desk.pause_reason = desk.wrap_up_until = None
+
+
+def _desk(world: World, request: ev.Request) -> Desk | None:
+    desk = world.desks.get(request.agent)
+    if desk is None or not desk.agent.enabled:
+        _answer(world, request, f"no agent {request.agent!r}: import or enable the agent first")
+        return None
+    return desk
+
+
+def _signed_in(world: World, request: ev.Request) -> Desk | None:
+    desk = _desk(world, request)
+    if desk is not None and desk.phone is None:
+        _answer(world, request, "not signed in: sign in first")
+        return None
+    return desk
+
+
+def _answer(world: World, request: ev.Request, error: str | None = None) -> None:
+    if request.channel is not None and request.seq is not None:
+        world.do(Say(channel=request.channel, seq=request.seq, word="ok" if error is None else "denied"))
+    else:
+        world.do(Reply(request=request, error=error))
+
+
+def unlisted(agent_id: str, at: float) -> Desk:
+    """The desk of an agent whom no roster names: a replayed endpoint."""
+    return Desk(agent=Agent(id=agent_id, name=agent_id), since=at)

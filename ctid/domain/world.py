@@ -1,0 +1,160 @@
+"""What the core knows at one moment: agents, phones, calls, the ledger; and what it has decided to have done.
+
+Law: only the functions of ``visits``, ``staff`` and ``serving`` change it, each on behalf of one event. A call or an
+agent that was touched is saved and shown once, at the end of that event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from ctid.domain import agent as agent_states
+from ctid.domain import call as call_phases
+from ctid.domain.actions import Action, NoteOddity, SaveAgent, SaveCall, ShowAgent, ShowCall, ShowPop
+from ctid.domain.agent import Desk, Phone
+from ctid.domain.call import Call, Leg, Phase
+from ctid.domain.events import Request
+from ctid.domain.ledger import Ledger
+from ctid.domain.timers import Timers
+from ctid.domain.types import (
+    AgentId,
+    AgentState,
+    AgentStatus,
+    CallId,
+    Endpoint,
+    Line,
+    Policy,
+    Pop,
+    PopState,
+)
+
+#: An ended call stays this long for what comes late: its recording's measure, its ticket.
+REMEMBERED_SECONDS = 600.0
+
+#: A deadline: what falls due, and for whom.
+Deadline = tuple[str, str]
+
+
+@dataclass(slots=True)
+class World:
+    policy: Policy
+    lines: tuple[Line, ...]
+    pbx: str
+    endpoints_are_agents: bool = False
+    linked: bool = False
+    lost_at: float | None = None
+    desks: dict[AgentId, Desk] = field(default_factory=dict)
+    phones: dict[Endpoint, Phone] = field(default_factory=dict)
+    seats: dict[Endpoint, AgentId] = field(default_factory=dict)
+    roster_phones: frozenset[Endpoint] = frozenset()
+    calls: dict[CallId, Call] = field(default_factory=dict)
+    waiting: dict[CallId, None] = field(default_factory=dict)
+    merged: dict[CallId, CallId] = field(default_factory=dict)
+    pin_checks: dict[Request, Endpoint] = field(default_factory=dict)
+    serve: bool = False  # something changed that may let a waiting caller be served
+    out: list[Action] = field(default_factory=list)
+    touched_calls: dict[CallId, None] = field(default_factory=dict)
+    touched_desks: dict[AgentId, None] = field(default_factory=dict)
+    shown: dict[AgentId, AgentStatus] = field(default_factory=dict)
+    timers: Timers[Deadline] = field(default_factory=Timers)
+    ledger: Ledger = field(init=False)
+    zone: ZoneInfo = field(init=False)
+    line_by_number: dict[str, Line] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.policy.timezone)
+        self.zone = ZoneInfo(self.policy.timezone)
+        self.line_by_number = {_digits(number): line for line in reversed(self.lines) for number in line.numbers}
+
+    # -- who and where ---------------------------------------------------------------------------------------------
+
+    def line_of(self, dialled: str | None) -> Line:
+        """The line with this number; a number no line claims is served by every agent rather than lost."""
+        line = self.line_by_number.get(_digits(dialled)) if dialled else None
+        return line or Line(name="", numbers=())
+
+    def call(self, call_id: CallId) -> Call | None:
+        """The call with this id, or the one it was merged into."""
+        return self.calls.get(self.merged.get(call_id, call_id))
+
+    def agent_at(self, endpoint: Endpoint) -> AgentId | None:
+        return self.seats.get(endpoint)
+
+    def is_agents_phone(self, endpoint: Endpoint) -> bool:
+        """Whether an agent sits, or by the roster may sit, at this endpoint."""
+        return endpoint in self.seats or endpoint in self.roster_phones
+
+    def phone(self, endpoint: Endpoint) -> Phone:
+        return self.phones.setdefault(endpoint, Phone())
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    def do(self, action: Action) -> None:
+        self.out.append(action)
+
+    def touch(self, call: Call) -> None:
+        self.touched_calls[call.id] = None
+
+    def touch_desk(self, desk: Desk) -> None:
+        self.touched_desks[desk.id] = None
+
+    def move(self, call: Call, phase: Phase) -> None:
+        """Move the call through the table of phases; a move that is not in it is noted and made all the same."""
+        if phase is not call.phase:
+            if phase not in call_phases.MOVES[call.phase]:
+                self.do(NoteOddity(what=f"call moved from {call.phase} to {phase}", call_id=call.id))
+            call.phase = phase
+        if phase is Phase.HELD:
+            self.waiting[call.id] = None
+        else:
+            self.waiting.pop(call.id, None)
+            if phase in (Phase.TALKING, Phase.ENDED):
+                call.hold = None
+
+    def pop(self, call: Call, leg: Leg, state: PopState, at: float) -> None:
+        """Show the call on the screen of the leg's agent."""
+        if leg.agent is None:
+            return
+        ticket = call.ticket or (call.file.history[0] if call.file.history else None)
+        leg.pop = Pop(
+            agent=leg.agent,
+            call_id=call.id,
+            state=state,
+            at=at,
+            caller=call.file.number or call.caller,
+            dialled=call.dialled,
+            file=call.file,
+            ticket=ticket,
+            decision=call.decisions[-1] if leg.offered and call.decisions else None,
+        )
+        self.do(ShowPop(pop=leg.pop))
+
+    def settle(self, at: float) -> list[Action]:
+        """All that this event led to, with the books on what it touched; the slate is clean afterwards."""
+        for agent_id in self.touched_desks:
+            desk = self.desks[agent_id]
+            state = desk.derived()
+            if state is not desk.state:
+                if state not in agent_states.MOVES[desk.state]:
+                    self.do(NoteOddity(what=f"agent moved from {desk.state} to {state}", agent=agent_id))
+                desk.state, desk.since = state, at
+                self.serve = self.serve or state is AgentState.IDLE
+            status = desk.status(self.ledger.today(agent_id, at))
+            if status != self.shown.get(agent_id):
+                self.shown[agent_id] = status
+                self.do(ShowAgent(status=status))
+                self.do(SaveAgent(status=status))
+        for call_id in self.touched_calls:
+            if (call := self.calls.get(call_id)) is not None:
+                record = call.record()
+                self.do(SaveCall(call=record))
+                self.do(ShowCall(call=record))
+        out, self.out = self.out, []
+        self.touched_desks.clear()
+        self.touched_calls.clear()
+        return out
+
+
+def _digits(number: str) -> str:
+    return number.lstrip("+") or number
