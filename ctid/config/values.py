@@ -20,7 +20,7 @@ from ctid.config.wording import near, shown
 from ctid.domain.types import OpenHours
 
 #: What may stand in an MQTT topic, a log line and a URL without escaping: ``+ # /`` are MQTT's own.
-AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+AGENT_ID = re.compile(r"\w[\w.@-]{0,63}")
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -75,7 +75,7 @@ def _broker(value: object) -> Broker:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    """The URL as written; never part of a message, for it may hold a password. ``ctid.db`` knows its details."""
+    """The URL as written, never part of a message: it may hold a password. ``ctid.db`` knows the rest."""
     scheme, mark, _ = value.get_secret_value().partition("://")
     if not mark or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         raise ValueError(

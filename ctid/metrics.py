@@ -1,0 +1,152 @@
+"""Every metric ctid has, and the page Prometheus reads them from.
+
+Law: declared here and nowhere else, and never a label per call, agent or number: each label has a short list of
+values, known beforehand, so that the page cannot grow with the traffic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
+
+from ctid.config import Address
+from ctid.domain.types import AgentState, Direction, Outcome, RecordingState, Rule
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # ships none
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+#: The AMI events ctid reads; whatever else a PBX sends counts as "other".
+AMI_EVENTS = frozenset(
+    (
+        "AgentCalled AgentComplete AgentConnect AttendedTransfer BlindTransfer BridgeCreate BridgeDestroy "
+        "BridgeEnter BridgeLeave BridgeMerge ContactStatus DeviceStateChange DialBegin DialEnd DialState "
+        "FullyBooted Hangup Hold LocalBridge LocalOptimizationBegin LocalOptimizationEnd MixMonitorMute "
+        "MixMonitorStart MixMonitorStop MusicOnHoldStart MusicOnHoldStop Newchannel Newstate OriginateResponse "
+        "PeerStatus QueueCallerAbandon QueueCallerJoin QueueCallerLeave Reload Shutdown Unhold UserEvent"
+    ).split()
+)
+
+# Decisions take microseconds when the database is quick and half a second when it is given up on.
+_DECISION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_POP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+UP = Gauge("ctid_up", "1 while the daemon runs its routing loop.", registry=REGISTRY)
+AMI_CONNECTED = Gauge("ctid_ami_connected", "1 while the PBX's state is known over AMI.", registry=REGISTRY)
+AMI_LAG = Gauge(
+    "ctid_ami_lag_seconds", "How long after the PBX sent it the newest event was handled.", registry=REGISTRY
+)
+LEASE_MISSED = Counter(
+    "ctid_lease_missed",
+    "Heartbeats sent later than the lease allows: the dialplan took ctid for dead.",
+    registry=REGISTRY,
+)
+MQTT_CONNECTED = Gauge("ctid_mqtt_connected", "1 while the MQTT broker is connected.", registry=REGISTRY)
+MQTT_DROPPED = Counter(
+    "ctid_mqtt_dropped", "Messages given up before they were published.", registry=REGISTRY
+)
+CALLS = Counter("ctid_calls", "Calls that ended.", ["direction", "outcome"], registry=REGISTRY)
+DECISIONS = Counter(
+    "ctid_routing_decisions", "Offers made, by the rule that chose.", ["rule"], registry=REGISTRY
+)
+DECISION_SECONDS = Histogram(
+    "ctid_routing_decision_seconds",
+    "From the caller's being held, or an agent's becoming free, to the decision.",
+    buckets=_DECISION_BUCKETS,
+    registry=REGISTRY,
+)
+POP_SECONDS = Histogram(
+    "ctid_pop_seconds",
+    "From the phone's ringing, as the PBX told it, to the screen-pop published.",
+    buckets=_POP_BUCKETS,
+    registry=REGISTRY,
+)
+CALLS_WAITING = Gauge("ctid_calls_waiting", "Callers who wait for an agent.", registry=REGISTRY)
+LONGEST_WAIT = Gauge(
+    "ctid_longest_wait_seconds",
+    "How long the caller who waits longest has waited; 0 without one.",
+    registry=REGISTRY,
+)
+AGENTS = Gauge("ctid_agents", "Agents by state.", ["state"], registry=REGISTRY)
+RECORDINGS = Counter(
+    "ctid_recordings", "Recordings closed, by what became of them.", ["state"], registry=REGISTRY
+)
+UNLINKED_RECORDINGS = Gauge(
+    "ctid_unlinked_recordings", "Recordings of answered calls that hang on no ticket.", registry=REGISTRY
+)
+DB_PENDING_WRITES = Gauge("ctid_db_pending_writes", "Writes that wait for the database.", registry=REGISTRY)
+LEDGER_DRIFT = Gauge(
+    "ctid_ledger_drift_seconds",
+    "The greatest difference between an agent's talk in memory and in the database.",
+    registry=REGISTRY,
+)
+ODDITIES = Counter(
+    "ctid_oddities", "Things the state tables do not allow; the log has each.", registry=REGISTRY
+)
+
+_AMI_EVENTS_TOTAL = Counter("ctid_ami_events", "AMI events read, by name.", ["event"], registry=REGISTRY)
+
+# Series exist from the start, so that the first of a kind shows as a step from 0.
+for _direction in Direction:
+    for _outcome in Outcome:
+        CALLS.labels(direction=_direction.value, outcome=_outcome.value)
+for _rule in Rule:
+    DECISIONS.labels(rule=_rule.value)
+for _state in AgentState:
+    AGENTS.labels(state=_state.value)
+for _closed in RecordingState:
+    RECORDINGS.labels(state=_closed.value)
+_BY_EVENT = {name: _AMI_EVENTS_TOTAL.labels(event=name) for name in (*sorted(AMI_EVENTS), "other")}
+_OTHER = _BY_EVENT["other"]
+
+
+def count_ami_event(name: str) -> None:
+    """Count one AMI event; a name ctid does not know counts as "other"."""
+    _BY_EVENT.get(name, _OTHER).inc()
+
+
+class AddressTaken(Exception):
+    """The metrics' address cannot be listened on; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsPage:
+    """A page that is being served; ``address`` has the real port where 0 was asked for."""
+
+    address: Address
+    server: WSGIServer
+    thread: Thread
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def serve(listen: Address) -> MetricsPage:
+    """Serve ``/metrics`` from a thread of its own until closed. Raises ``AddressTaken``."""
+    try:
+        server, thread = start_http_server(listen.port, addr=listen.host, registry=REGISTRY)
+    except OSError as error:
+        raise AddressTaken(
+            f"metrics.listen: cannot listen on {listen} ({error.strerror}); stop what uses it or set another address"
+        ) from None
+    return MetricsPage(
+        address=Address(host=listen.host, port=server.server_port), server=server, thread=thread
+    )
