@@ -46,7 +46,7 @@ class CallStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEntered(Event):
-    """The call came in by ctid's own dialplan (``UserEvent CtidStart``): its direction is certain, and once answered it is recorded.
+    """The call came in by ctid's own dialplan (``UserEvent CtidStart``): its direction is certain, it is to be recorded.
 
     ``recording`` is the file's path below the recordings root; ``leg_id`` the channel that is recorded.
     """
@@ -165,14 +165,6 @@ class CallEnded(Event):
 
     call_id: CallId
     certainty: Certainty = Certainty.EXACT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingStarted(Event):
-    """``MixMonitorStart``: proves the intent, not the file. ``leg_id`` is the recorded channel."""
-
-    call_id: CallId
-    leg_id: LegId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +329,8 @@ class RosterLoaded(Event):
 class BooksRestored(Event):
     """At start: who was signed in, the calls not yet ended, and today's talk of calls already ended.
 
-    ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at, ended_at) of customer talk that touches today.
+    ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at,
+    ended_at) of customer talk that touches today.
     """
 
     last_seen_at: float

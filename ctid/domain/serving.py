@@ -54,7 +54,8 @@ def serve(world: World, at: float) -> None:
 def offer(world: World, call: Call, decision: Decision) -> None:
     """Reserve the agent and send the caller to their phone."""
     desk = world.desks[decision.chosen]
-    assert call.hold is not None and desk.phone is not None
+    assert call.hold is not None
+    assert desk.phone is not None
     until = decision.at + world.policy.ring_seconds + world.policy.reservation_slack_seconds
     call.offer = Offer(agent=desk.id, endpoint=desk.phone, seq=call.hold.seq, until=until)
     call.decisions.append(decision)
@@ -151,7 +152,8 @@ def on_overflow_unheard(world: World, call_id: str, at: float) -> None:
 
 
 def _overflow(world: World, call: Call, at: float) -> None:
-    assert call.hold is not None and call.line is not None
+    assert call.hold is not None
+    assert call.line is not None
     world.do(Overflow(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, to=call.line.overflow))
     world.timers.set(("overflow", call.id), at + world.policy.reservation_slack_seconds)
     world.move(call, Phase.LEFT)

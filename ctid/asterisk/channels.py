@@ -1,0 +1,128 @@
+"""The PBX's channels and bridges as a graph: who can hear whom.
+
+Law: nodes are channels, edges are a shared bridge or the two halves of a Local channel. A conversation is a component with
+two parties in it. Keyed by Uniqueid, never by name. Events of different channels come in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+#: Channels of these technologies carry no party: they play announcements, spy, or hold a place.
+_PROPS = frozenset({"Message", "Surrogate", "CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "ParkAnn", "AsyncGoto"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Channel:
+    """One channel. ``call`` is the id of the call it belongs to; ``peers`` the endpoints it talks with, if it talks."""
+
+    id: str
+    name: str
+    call: str
+    endpoint: str
+    seen_at: float
+    up: bool = False
+    bridge: str | None = None
+    other_half: str | None = None  # of a Local channel
+    dialled: bool = False  # it was the destination of a Dial
+    dialling: bool = False  # it runs a Dial of its own
+    dialled_at: float | None = None
+    dial_status: str | None = None
+    originator: bool = False
+    known: bool = False  # the core was told of its leg
+    peers: tuple[str, ...] | None = None
+
+    @property
+    def local(self) -> bool:
+        return self.name.startswith("Local/")
+
+    @property
+    def prop(self) -> bool:
+        return self.name.partition("/")[0] in _PROPS
+
+
+def endpoint_of(channel_name: str) -> str:
+    """``agent7`` of ``PJSIP/agent7-0000002a``, ``100`` of ``Local/100@agents-00000001;1``; a name of no form as it is."""
+    _, slash, rest = channel_name.partition("/")
+    if not slash:
+        return channel_name
+    stem = rest.rpartition("-")[0] or rest
+    return stem.partition("@")[0] if channel_name.startswith("Local/") else stem
+
+
+@dataclass(slots=True)
+class Graph:
+    channels: dict[str, Channel] = field(default_factory=dict)
+    bridges: dict[str, dict[str, None]] = field(default_factory=dict)
+    halves: dict[str, str] = field(
+        default_factory=dict
+    )  # a Local channel's name without its half -> Uniqueid seen first
+
+    def add(self, channel: Channel) -> None:
+        self.channels[channel.id] = channel
+        if channel.local:
+            stem = channel.name.rpartition(";")[0]
+            other = self.channels.get(self.halves.setdefault(stem, channel.id))
+            if other is not None and other is not channel:
+                channel.other_half, other.other_half = other.id, channel.id
+
+    def remove(self, channel: Channel) -> None:
+        self.leave(channel)
+        del self.channels[channel.id]
+        if channel.local:
+            stem = channel.name.rpartition(";")[0]
+            other = self.channels.get(channel.other_half or "")
+            if other is None:
+                self.halves.pop(stem, None)
+            else:
+                other.other_half = None
+                self.halves[stem] = other.id
+
+    def enter(self, channel: Channel, bridge: str) -> None:
+        self.leave(channel)
+        channel.bridge = bridge
+        self.bridges.setdefault(bridge, {})[channel.id] = None
+
+    def leave(self, channel: Channel) -> None:
+        members = self.bridges.get(channel.bridge or "")
+        if members is not None and channel.bridge is not None:
+            members.pop(channel.id, None)
+            if not members:
+                del self.bridges[channel.bridge]
+        channel.bridge = None
+
+    def half(self, channel: Channel) -> Channel | None:
+        return self.channels.get(channel.other_half) if channel.other_half is not None else None
+
+    def is_party(self, channel: Channel) -> bool:
+        """Whether someone is at this channel's end.
+
+        A Local channel is a wire between two places; only where its other half leads nowhere (no bridge, no dial) does it
+        stand for a party itself.
+        """
+        if channel.prop:
+            return False
+        if not channel.local:
+            return True
+        other = self.half(channel)
+        return other is None or not (other.bridge is not None or other.dialling)
+
+    def component(self, start: Channel) -> list[Channel]:
+        """Every channel that can hear ``start``, itself included, in no order that matters."""
+        found = {start.id: start}
+        todo = [start]
+        while todo:
+            channel = todo.pop()
+            ids = list(self.bridges.get(channel.bridge or "", ()))
+            if channel.other_half is not None:
+                ids.append(channel.other_half)
+            for uid in ids:
+                if uid not in found and (other := self.channels.get(uid)) is not None:
+                    found[uid] = other
+                    todo.append(other)
+        return list(found.values())
+
+
+#: What a Q.850 cause says of a leg that was never answered, where its dial left no status.
+RESULT_BY_CAUSE = MappingProxyType({17: "BUSY", 18: "NOANSWER", 19: "NOANSWER", 20: "CHANUNAVAIL", 21: "REJECTED"})
