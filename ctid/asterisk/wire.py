@@ -1,24 +1,30 @@
-"""The bytes of AMI as messages.
+"""The bytes of AMI as messages, and actions as bytes.
 
-Law: bytes are split before they are decoded, and each message is decoded whole, so that no letter is lost at the border of
-two TCP chunks. An event nobody wants costs one look at its first line. Nothing in a message can raise: what is no header
-is left out, what is no UTF-8 is kept by ``surrogateescape``, what is no number is ``None``.
+Law: bytes are split before they are decoded, and each message is decoded whole, so that no letter is lost at the
+border of two TCP chunks. An event nobody wants costs one look at its first line. Nothing in a message can raise: what
+is no header is left out, what is no UTF-8 is kept by ``surrogateescape``, what is no number is ``None``. Nothing is
+sent that the PBX would read as something else.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 #: A message longer than this is no AMI: the longest that Asterisk writes are some tens of kilobytes.
 LONGEST_MESSAGE: Final = 4 * 1024 * 1024
+#: What Asterisk takes of one line, and of lines in one action; it refuses or cuts what is longer.
+LONGEST_LINE: Final = 1022
+MOST_HEADERS: Final = 127
 
 _BANNER: Final = b"Asterisk Call Manager"
 _EVENT: Final = b"Event: "
 _REPLY: Final = b"\nActionID: "
-# Asterisk writes these values through ast_escape_c, with whatever prefix the event gives a party (Dest, Transferee ...).
+# Asterisk writes these values through ast_escape_c, with whatever prefix the event gives a party (Dest, Transferee
+# ...).
 _ESCAPED: Final = ("CallerIDName", "ConnectedLineName")
 _ESCAPE: Final = re.compile(r"\\([abfnrtv\\'\"?])")
 _LETTERS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -28,12 +34,16 @@ class WireError(Exception):
     """The peer does not speak AMI; the text says what it did instead."""
 
 
+class UnsendableError(ValueError):
+    """An action that AMI cannot carry as one action; the text names the header and the fault."""
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One event or response, as the PBX sent it.
 
-    ``name`` is the event's name, ``""`` for a response. ``headers`` holds the last value of each header, keys spelled as
-    Asterisk spells them. ``at`` is the ``Timestamp`` header in Unix seconds by the PBX's clock, ``None`` without one.
-    ``repeated`` holds all headers in order, only where one occurs more than once.
+    ``name`` is the event's name, ``""`` for a response. ``headers`` holds the last value of each header, keys spelled
+    as Asterisk spells them. ``at`` is the ``Timestamp`` header in Unix seconds by the PBX's clock, ``None`` without
+    one. ``repeated`` holds all headers in order, only where one occurs more than once.
     """
 
     name: str
@@ -53,17 +63,17 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         return () if value is None else (value,)
 
     def variables(self, key: str = "Variable") -> dict[str, str]:
-        """The ``NAME=value`` pairs of a repeated header, ``Variable`` of Status or ``ChanVariable``; empty ones left out."""
+        """The ``NAME=value`` pairs of ``Variable`` (Status) or ``ChanVariable`` headers; unset ones left out."""
         pairs = (item.partition("=") for item in self.values(key))
-        return {name: value for name, _, value in pairs if name and value}
+        return {name: value for name, _, value in pairs if name and value and value != "(null)"}  # "(null)": unset
 
 
 class Framer:
     """Cuts a stream of bytes into messages, whatever the borders of its chunks.
 
     ``wanted`` names the events to parse, ``None`` for all. Responses always come through, and so does each event that
-    answers an action (has an ``ActionID``). Lines may end in CR LF, as Asterisk sends them, or in LF alone, as an editor
-    leaves a recording. ``banner`` is the greeting's text once it was seen.
+    answers an action (has an ``ActionID``). Lines may end in CR LF, as Asterisk sends them, or in LF alone, as an
+    editor leaves a recording. ``banner`` is the greeting's text once it was seen.
     """
 
     __slots__ = ("_end", "_eol", "_rest", "_wanted", "banner")
@@ -119,25 +129,16 @@ class Framer:
 
     def _parse(self, whole: list[bytes]) -> list[Message]:
         wanted, eol = self._wanted, self._eol or b"\r\n"
-        text_eol = eol.decode()
+        lf = eol.decode()
         messages = []
-        for raw in whole:
-            if not raw.startswith(_EVENT):
-                raw = raw.strip(b"\r\n")  # Asterisk sometimes ends a message in one empty line more
-                if raw.startswith(_BANNER):  # a recording that went on over a reconnect
-                    raw = raw.partition(eol)[2]
-                if not raw:
-                    continue
-            name = (
-                b""  # from the first line alone: a forged Event header further down must not rename the event
-            )
-            if raw.startswith(_EVENT):
-                end = raw.find(eol)
-                name = raw[7:end] if end > 0 else raw[7:]
-                if wanted is not None and name not in wanted and _REPLY not in raw:
-                    continue
+        for part in whole:
+            raw = part if part.startswith(_EVENT) else self._trim(part)
+            # The name comes from the first line alone: a forged Event header further down must not rename the event.
+            name = raw[7:].partition(eol)[0] if raw.startswith(_EVENT) else b""
+            if name and wanted is not None and name not in wanted and _REPLY not in raw:
+                continue
             text = raw.decode("utf-8", "surrogateescape")
-            lines = [line.split(": ", 1) for line in text.split(text_eol)]
+            lines = [line.split(": ", 1) for line in text.split(lf)]
             try:
                 headers: dict[str, str] = dict(lines)
             except ValueError:  # a line without a colon: command output, or an injected line break
@@ -147,26 +148,48 @@ class Framer:
                     continue
             repeated = None
             if "\\" in text:
-                for line in lines:
-                    if line[0].endswith(_ESCAPED):
-                        headers[line[0]] = line[1] = unescape(line[1])
+                _unescape_names(lines, headers)
             if len(headers) != len(lines):
-                repeated = tuple((line[0], line[1]) for line in lines)
+                repeated = tuple((key, value) for key, value in lines)
             stamp = headers.get("Timestamp")
-            messages.append(
-                Message(
-                    name.decode("utf-8", "surrogateescape"),
-                    headers,
-                    None if stamp is None else _seconds(stamp),
-                    repeated,
-                )
-            )
+            at = None if stamp is None else _seconds(stamp)
+            messages.append(Message(name.decode("utf-8", "surrogateescape"), headers, at, repeated))
         return messages
+
+    @staticmethod
+    def _trim(part: bytes) -> bytes:
+        """Take off what may stand before a message: an empty line too many, the greeting after a reconnect."""
+        raw = part.strip(b"\r\n")
+        return raw.partition(b"\n")[2] if raw.startswith(_BANNER) else raw
+
+
+def encode(headers: Iterable[tuple[str, str]]) -> bytes:
+    """One action as Asterisk reads it. Raises ``UnsendableError`` for what would not arrive as this one action."""
+    lines = []
+    for name, value in headers:
+        try:
+            line = f"{name}: {value}".encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise UnsendableError(f"header {name!r} is no text that UTF-8 can carry") from error
+        if any(mark in line for mark in (b"\r", b"\n", b"\0")):
+            raise UnsendableError(f"header {name!r} holds a line break or a NUL: it would become a second header")
+        if len(line) > LONGEST_LINE:
+            raise UnsendableError(f"header {name!r} has {len(line)} bytes, Asterisk takes {LONGEST_LINE}")
+        lines.append(line)
+    if len(lines) > MOST_HEADERS:
+        raise UnsendableError(f"{len(lines)} headers, Asterisk takes {MOST_HEADERS}")
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def unescape(value: str) -> str:
     """Undo Asterisk's C escapes; any other backslash stays as it is."""
     return _ESCAPE.sub(lambda match: _LETTERS.get(match[1], match[1]), value)
+
+
+def _unescape_names(lines: list[list[str]], headers: dict[str, str]) -> None:
+    for line in lines:
+        if line[0].endswith(_ESCAPED):
+            headers[line[0]] = line[1] = unescape(line[1])
 
 
 def _seconds(stamp: str) -> float | None:
