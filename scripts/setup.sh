@@ -142,7 +142,8 @@ tools() {
     if [ ${#MISSING[@]} -gt 0 ]; then
         awk -v RS= -v ORS='\n\n' '!/^Package: (sip-tester|mosquitto|postgresql|prometheus)/' /var/lib/dpkg/status >"$LAB/host-status"
         unpack "$root" "$LAB/host-status" -- "${MISSING[@]}"
-        libraries=$(find "$root/lib" "$root/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+        mkdir -p "$root/lib" "$root/usr/lib" "$root/usr/bin" "$root/usr/sbin"
+        libraries=$(find "$root/lib" "$root/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
     fi
     for name in sipp mosquitto initdb postgres createdb promtool; do
         case $name in
@@ -154,7 +155,7 @@ tools() {
         if [ -n "$path" ]; then
             wrap "$name" "exec '$path' \"\$@\""
         else
-            path=$(find "$root/usr/bin" "$root/usr/sbin" "$root"/usr/lib/postgresql/*/bin -name "$name" -type f 2>/dev/null | tail -n 1)
+            path=$(find "$root/usr" -path "*/*bin/$name" -type f | sort -V | tail -n 1)
             [ -n "$path" ] || { echo "Debian's packages ${MISSING[*]} hold no $name"; return 1; }
             wrap "$name" "LD_LIBRARY_PATH='$libraries' exec '$path' \"\$@\""
         fi
@@ -163,14 +164,14 @@ tools() {
 }
 
 CODENAME=$(. /etc/os-release; printf '%s' "${VERSION_CODENAME:-}")
-SELF=$(hash_of scripts/setup.sh)
+made_by() { declare -f unpack wrap "$@" | sha256sum | cut -c1-16; }
 ASTERISK=$(found asterisk)
 if [ -n "$ASTERISK" ]; then
-    step asterisk "$SELF $ASTERISK" "using Asterisk at $ASTERISK" host_asterisk
+    step asterisk "$(made_by host_asterisk) $ASTERISK" "using Asterisk at $ASTERISK" host_asterisk
 else
-    step asterisk "$SELF $TOP" "unpacking Asterisk 22" debian_asterisk
+    step asterisk "$(made_by unpack_asterisk debian_asterisk) $TOP" "unpacking Asterisk 22" debian_asterisk
 fi
-step tools "$SELF $TOP $SIPP $MOSQUITTO $POSTGRES $PROMTOOL" "finding SIPp, mosquitto, PostgreSQL, promtool" tools
+step tools "$(made_by tools) $TOP $SIPP $MOSQUITTO $POSTGRES $PROMTOOL" "finding SIPp, mosquitto, PostgreSQL, promtool" tools
 
 # --- front end ----------------------------------------------------------------------------------------------------
 front_end() {
@@ -183,7 +184,7 @@ front_end() {
     cp "$build/node_modules/@tabler/core/dist/css/tabler.min.css" "$vendor/"
 }
 [ -e ctid/web/static/vendor/htmx.min.js ] || rm -f "$STAMPS/front-end"
-step front-end "$SELF $(hash_of package.json package-lock.json)" "front-end packages into ctid/web/static/vendor" front_end
+step front-end "$(declare -f front_end | hash_of) $(hash_of package.json package-lock.json)" "front-end packages into ctid/web/static/vendor" front_end
 
 # --- Python -------------------------------------------------------------------------------------------------------
 python_packages() {
@@ -192,4 +193,4 @@ python_packages() {
     .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 }
 [ -x .venv/bin/python ] || rm -f "$STAMPS/python"
-step python "$TOP $(hash_of requirements/dev.txt pyproject.toml)" "Python packages into .venv" python_packages
+step python "$(declare -f python_packages | hash_of) $TOP $(hash_of requirements/dev.txt pyproject.toml)" "Python packages into .venv" python_packages

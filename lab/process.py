@@ -1,0 +1,160 @@
+"""Programs, ports and waiting: what every server of the lab is made of.
+
+Law: a child dies with its parent (PR_SET_PDEATHSIG, by util-linux' setpriv), and nothing is waited for by a fixed
+sleep: `until` asks again and again and, past its limit, says what did not happen.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+TOP = Path(__file__).resolve().parents[1]
+LAB = TOP / ".lab"
+
+T = TypeVar("T")
+
+
+class LabError(Exception):
+    """A server did not start, or something awaited did not happen; the text says which and shows its last output."""
+
+
+def tool(name: str) -> str:
+    """The launcher that `make setup` made for a program, such as sipp or postgres."""
+    path = LAB / "bin" / name
+    if not path.exists():
+        raise LabError(f"{name} is not set up: run 'make setup'")
+    return str(path)
+
+
+async def until(
+    condition: Callable[[], T | None] | Callable[[], Awaitable[T | None]],
+    what: str,
+    *,
+    limit: float = 10.0,
+    every: float = 0.02,
+) -> T:
+    """The first truthy value of `condition` (sync or async), asked each `every` seconds; LabError after `limit`."""
+    deadline = time.monotonic() + limit
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise LabError(f"not within {limit:g} s: {what}")
+        await asyncio.sleep(every)
+
+
+_taken: set[int] = set()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free for UDP and TCP, below the range the kernel hands out, never given twice."""
+    while True:
+        port = random.randrange(15000, 31000, 2)
+        if port in _taken:
+            continue
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        _taken.add(port)
+        return port
+
+
+class Process:
+    """One running program with its output in a file.
+
+    `uid` and `gid`, where given, are what it runs as. The program is the leader of its own process group.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+    ) -> None:
+        self.name = name
+        self.output = folder / f"{name}.out"
+        become = ["setpriv", "--pdeathsig", "KILL"]
+        if uid is not None and gid is not None:
+            become += [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+        with self.output.open("ab") as sink:
+            self._child = subprocess.Popen(
+                [*become, "--", *argv],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "TZ": "UTC", **(env or {})},
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs."""
+        return self._child.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        if self.exit_status is None:
+            self._child.send_signal(number)
+
+    async def ended(self, limit: float = 10.0) -> int:
+        """Waits for the end; gives the exit status."""
+        await until(lambda: self.exit_status is not None, f"{self.name} ends", limit=limit)
+        return self._child.wait()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM, limit: float = 10.0) -> None:
+        """Asks it to end, and kills its group when it has not within `limit` seconds."""
+        self.send(number)
+        try:
+            await self.ended(limit)
+        except LabError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL for it and its children."""
+        if self.exit_status is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            await self.ended()
+
+    async def ready(self, condition: Callable[[], object], what: str, limit: float = 20.0) -> None:
+        """Waits for `condition`; a program that ended before, or is too slow, is a LabError with its last output."""
+
+        def look() -> object:
+            if self.exit_status is not None:
+                raise LabError(f"{self.name} ended with status {self.exit_status}:\n{self.tail()}")
+            return condition()
+
+        try:
+            await until(look, f"{self.name}: {what}", limit=limit)
+        except LabError as error:
+            raise LabError(f"{error}\n{self.tail()}") from None
+
+    def tail(self, lines: int = 20) -> str:
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts TCP connections at this port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,286 @@
+"""Phones and callers: real SIP over UDP with sound, each an own SIPp process with an own scenario.
+
+Law: what happened is read from the SIP messages that SIPp itself logged, with their times; never guessed.
+"""
+
+import itertools
+import re
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from xml.sax.saxutils import escape
+
+from lab import tones
+from lab.asterisk import Asterisk
+from lab.process import Process, free_port, tool, until
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+FOR_EVER_MS = 86_400_000
+
+Behaviour = Literal["answer", "never", "busy", "reject", "unavailable"]
+STATUS = {"busy": "486 Busy Here", "reject": "603 Decline", "unavailable": "480 Temporarily Unavailable"}
+REFUSALS = (401, 403, 404, 408, 480, 484, 486, 487, 488, 500, 503, 603)
+
+_numbers = itertools.count(1)
+_MESSAGE = re.compile(
+    r"^-{20,} (?P<at>\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d\.\d+)[^\n]*\n\w+ message (?P<way>sent|received)[^\n]*\n\n",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipMessage:
+    """One SIP message as SIPp saw it. `at` is in epoch seconds, `start` its first line, headers by lower-case name."""
+
+    at: float
+    sent: bool
+    start: str
+    headers: dict[str, str]
+
+    @property
+    def user(self) -> str:
+        """The user part of From: in a phone's INVITE the caller's number."""
+        found = re.search(r"sips?:([^@;>]*)@", self.headers.get("from", ""))
+        return found.group(1) if found else ""
+
+    @property
+    def call_id(self) -> str:
+        return self.headers.get("call-id", "")
+
+
+def read_messages(path: Path) -> list[SipMessage]:
+    """All messages in a SIPp message log, in order."""
+    if not path.exists():
+        return []
+    text = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    heads = list(_MESSAGE.finditer(text))
+    messages = []
+    for head, after in itertools.zip_longest(heads, heads[1:]):
+        body = text[head.end() : after.start() if after else len(text)]
+        start, *lines = body.partition("\n\n")[0].split("\n")
+        pairs = (line.partition(":") for line in lines if ":" in line)
+        messages.append(
+            SipMessage(
+                at=datetime.fromisoformat(head["at"].replace("\t", " ")).replace(tzinfo=UTC).timestamp(),
+                sent=head["way"] == "sent",
+                start=start,
+                headers={name.strip().lower(): value.strip() for name, _, value in pairs},
+            )
+        )
+    return messages
+
+
+class _Sipp:
+    """A SIPp process in a folder: its scenario, its message log, its end."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = f"{name}-{next(_numbers)}"
+        self._folder = folder.resolve()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._log = self._folder / f"{self.name}.messages"
+        self._process: Process | None = None
+
+    def _run(self, scenario: str, port: int, *more: str) -> Process:
+        path = self._folder / f"{self.name}.xml"
+        path.write_text(scenario, encoding="utf-8")
+        self._process = Process(
+            [
+                *(tool("sipp"), *more, "-sf", str(path), "-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1"),
+                *("-mp", str(free_port()), "-nostdin", "-aa", "-timeout", "3600", "-nd"),
+                *("-trace_msg", "-message_file", str(self._log), "-message_overwrite", "false"),
+                *("-trace_err", "-error_file", str(self._folder / f"{self.name}.errors")),
+            ],
+            folder=self._folder,
+            name=self.name,
+            env={"TERM": "dumb"},
+        )
+        return self._process
+
+    @property
+    def messages(self) -> list[SipMessage]:
+        return read_messages(self._log)
+
+    def tone(self, hertz: int) -> Path:
+        path = self._folder / f"tone-{hertz}.ul"
+        return path if path.exists() else tones.write_tone(path, hertz)
+
+    async def kill(self) -> None:
+        """Vanishes from the net: no BYE, no answer any more."""
+        if self._process is not None:
+            await self._process.kill()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.kill()
+
+
+def _filled(name: str, **values: object) -> str:
+    text = (SCENARIOS / f"{name}.xml").read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace("{{" + key + "}}", str(value))
+    return text
+
+
+class SippAgent(_Sipp):
+    """A phone (an agent's, or a customer's at the trunk) which treats every call the same way.
+
+    behaviour: answer (after `ring` seconds, plays `tone` hertz, hangs up after `talk` seconds or never), never
+    (rings until cancelled), busy (486), reject (603), unavailable (480).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        port: int,
+        behaviour: Behaviour = "answer",
+        *,
+        ring: float = 0.2,
+        talk: float | None = None,
+        tone: int = 1000,
+    ) -> None:
+        super().__init__(folder, name)
+        self.port = port
+        self.behaviour, self.ring, self.talk, self.pitch = behaviour, ring, talk, tone
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Listens; returns when its port is taken."""
+        if self.behaviour == "answer":
+            scenario = _filled(
+                "answer",
+                ring_ms=round(self.ring * 1000),
+                talk_ms=FOR_EVER_MS if self.talk is None else round(self.talk * 1000),
+                tone=self.tone(self.pitch),
+            )
+        elif self.behaviour == "never":
+            scenario = _filled("never")
+        else:
+            scenario = _filled("refuse", status=STATUS[self.behaviour])
+        process = self._run(scenario, self.port)
+        await process.ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
+
+    async def behave(self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None) -> None:
+        """Treats later calls in another way; its present calls are left without a word."""
+        await self.kill()
+        self.behaviour, self.talk = behaviour, talk
+        self.ring = self.ring if ring is None else ring
+        await self.start()
+
+    @property
+    def invites(self) -> list[SipMessage]:
+        """The calls offered to this phone, in order, retransmissions left out; `.user` is who called."""
+        seen: set[str] = set()
+        found = []
+        for message in self.messages:
+            fresh = not message.sent and message.start.startswith("INVITE ") and "tag=" not in message.headers["to"]
+            if fresh and message.call_id not in seen:
+                seen.add(message.call_id)
+                found.append(message)
+        return found
+
+    async def rings(self, caller: str | None = None, limit: float = 10.0) -> SipMessage:
+        """Waits until this phone was offered a call (of this caller's number)."""
+        return await until(
+            lambda: next((m for m in self.invites if caller in (None, m.user)), None),
+            f"{self.name} rings for {caller or 'anyone'}",
+            limit=limit,
+        )
+
+
+class SippCall(_Sipp):
+    """One call placed into the PBX; made by `place_call`."""
+
+    def _answer(self) -> SipMessage | None:
+        return next((m for m in self.messages if not m.sent and _is_final(m)), None)
+
+    async def answered(self, limit: float = 10.0) -> SipMessage:
+        """Waits for the PBX's final answer to the INVITE (200, or why not)."""
+        return await until(self._answer, f"{self.name} gets a final answer", limit=limit)
+
+    async def ended(self, limit: float = 30.0) -> None:
+        """Waits for the call's end, whoever hung up."""
+        assert self._process is not None
+        await self._process.ended(limit)
+
+    @property
+    def live(self) -> bool:
+        return self._process is not None and self._process.exit_status is None
+
+    async def hang_up(self) -> None:
+        """Hangs up now: BYE after an answer, CANCEL before."""
+        assert self._process is not None
+        while self.live:  # the first asks SIPp to end when its calls do, the second to end them
+            self._process.send(signal.SIGUSR1)
+            time.sleep(0.02)
+            self._process.send(signal.SIGUSR1)
+            try:
+                await self._process.ended(1.0)
+            except Exception:
+                continue
+
+    @property
+    def hung_up_by_pbx(self) -> bool:
+        return any(not m.sent and m.start.startswith("BYE ") for m in self.messages)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+
+def _is_final(message: SipMessage) -> bool:
+    status = re.match(r"SIP/2.0 ([2-6])", message.start)
+    return bool(status) and message.headers.get("cseq", "").endswith("INVITE")
+
+
+def place_call(
+    asterisk: Asterisk,
+    caller: str,
+    dialled: str,
+    *,
+    name: str = "",
+    talk: float | None = None,
+    tone: int = 440,
+    digits: Sequence[tuple[float, str]] = (),
+    folder: Path | None = None,
+) -> SippCall:
+    """A call from `caller` (a number, an agent's endpoint name, or `anonymous`) to `dialled`, with sound.
+
+    It hangs up `talk` seconds after the PBX answered (and after the digits), or when told to (`hang_up`), or when the
+    PBX does. `digits` are pressed in turn: (seconds to wait before the first, digits), as SIP INFO.
+    """
+    call = SippCall(folder or asterisk.folder / "sipp", f"call-{re.sub('[^A-Za-z0-9]', '', caller)}")
+    host = "anonymous.invalid" if caller == "anonymous" else "127.0.0.1"
+    sender = f'"{name}" <sip:{caller}@{host}>' if name else f"<sip:{caller}@{host}>"
+    presses = [(wait if first else 0.15, digit) for wait, run in digits for first, digit in _marked(run)]
+    scenario = _filled(
+        "call",
+        **{"from": sender},
+        user=caller,
+        tone=call.tone(tone),
+        talk_ms=FOR_EVER_MS if talk is None else round(talk * 1000),
+        refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
+        digits="".join(
+            _filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))
+            for number, (wait, digit) in enumerate(presses, 2)
+        ),
+    )
+    call._run(scenario, free_port(), f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-m", "1")
+    return call
+
+
+def _marked(run: str) -> list[tuple[bool, str]]:
+    return [(index == 0, digit) for index, digit in enumerate(run)]
+
+
+def _udp_taken(port: int) -> bool:
+    wanted = f"0100007F:{port:04X}"
+    return any(line.split()[1] == wanted for line in Path("/proc/net/udp").read_text().splitlines()[1:])
