@@ -73,7 +73,7 @@ def free_port() -> int:
 
 
 class Process:
-    """One running program with its output in a file.
+    """One running program, in a folder, with its output in NAME.out there or in the folder `output`.
 
     `uid` and `gid`, where given, are what it runs as. The program is the leader of its own process group.
     """
@@ -87,9 +87,10 @@ class Process:
         env: Mapping[str, str] | None = None,
         uid: int | None = None,
         gid: int | None = None,
+        output: Path | None = None,
     ) -> None:
         self.name = name
-        self.output = folder / f"{name}.out"
+        self.output = (output or folder) / f"{name}.out"
         become = ["setpriv", "--pdeathsig", "KILL"]
         if uid is not None and gid is not None:
             become += [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]

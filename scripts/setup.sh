@@ -145,7 +145,7 @@ tools() {
         mkdir -p "$root/lib" "$root/usr/lib" "$root/usr/bin" "$root/usr/sbin"
         libraries=$(find "$root/lib" "$root/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
     fi
-    for name in sipp mosquitto initdb postgres createdb promtool; do
+    for name in sipp mosquitto initdb postgres promtool; do
         case $name in
             sipp) path=$SIPP ;;
             mosquitto) path=$MOSQUITTO ;;
