@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: over the connection ``ctid.db.migrations`` hands it, or by the URL given as ``-x url=``."""
+"""How Alembic reaches the database: over the connection ``ctid.db.migrations`` hands it, or by ``-x url=``."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from alembic import context
 from sqlalchemy import Connection
 
 from ctid.db import session
-from ctid.db.tables import UTCDateTime, metadata
+from ctid.db.tables import Text, UTCDateTime, metadata
 
 
 def render(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """Write our own time type into new migrations as what it is in SQL: migrations outlive the code."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UTCDateTime) else False
+    """Write our own types into new migrations as what they are in SQL: migrations outlive the code."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    return "sa.String()" if kind == "type" and isinstance(item, Text) else False
 
 
 def migrate(connection: Connection) -> None:
-    context.configure(
-        connection=connection, target_metadata=metadata, render_as_batch=True, render_item=render
-    )
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, render_item=render)
     with context.begin_transaction():
         context.run_migrations()
 

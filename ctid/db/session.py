@@ -21,10 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 BUSY_SECONDS = 10
 CONNECT_SECONDS = 5
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 EXAMPLES = "sqlite:////var/lib/ctid/ctid.db or postgresql://ctid:PASSWORD@HOST/ctid"
 
 
-class DatabaseFault(Exception):
+class DatabaseFault(Exception):  # noqa: N818 - a fault to mend, not a bug
     """What is wrong with the database and what to do about it, in one line."""
 
 
@@ -96,28 +97,24 @@ def _parse(url: str) -> URL:
         raise DatabaseFault(f"the database url cannot be read; write it like {EXAMPLES}") from None
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise DatabaseFault(
-                "the database url names no file; write it like sqlite:////var/lib/ctid/ctid.db"
-            )
-        return parsed.set(drivername="sqlite+aiosqlite")
+            raise DatabaseFault("the database url names no file; write it like sqlite:////var/lib/ctid/ctid.db")
+        return parsed.set(drivername="sqlite+aiosqlite", query={})
     if backend in ("postgresql", "postgres"):
         if not parsed.database:
-            raise DatabaseFault(
-                "the database url names no database; write it like " + EXAMPLES.split(" or ")[1]
-            )
+            raise DatabaseFault("the database url names no database; write it like " + EXAMPLES.split(" or ")[1])
         query = {("ssl" if key == "sslmode" else key): value for key, value in parsed.query.items()}
+        if unknown := sorted(set(query) - {"ssl", "host", "port"}):
+            raise DatabaseFault(f"the database url has an option ctid does not know: {unknown[0]}; leave it out")
+        if query.get("ssl", "prefer") not in SSL_MODES:
+            raise DatabaseFault(f"the database url's sslmode must be one of {', '.join(SSL_MODES)}")
         return parsed.set(drivername="postgresql+asyncpg", query=query)
-    raise DatabaseFault(
-        f"the database url begins with {backend!r}, which ctid cannot use; write it like {EXAMPLES}"
-    )
+    raise DatabaseFault(f"the database url begins with {backend!r}, which ctid cannot use; write it like {EXAMPLES}")
 
 
 def _check_folder(file: Path) -> None:
     folder = file.absolute().parent
     if not folder.is_dir():
-        raise DatabaseFault(
-            f"{file}: the folder {folder} does not exist; create it for the user who runs ctid"
-        )
+        raise DatabaseFault(f"{file}: the folder {folder} does not exist; create it for the user who runs ctid")
     if file.is_dir():
         raise DatabaseFault(f"{file}: is a folder; name a file in it, as in {file}/ctid.db")
 

@@ -46,10 +46,22 @@ class UTCDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Text(TypeDecorator[str]):
+    """Text from outside: what no database stores (NUL, half a surrogate pair) becomes U+FFFD instead of a failed save."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        if value is None or (value.isprintable() and value.isascii()):
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 metadata = MetaData(
@@ -68,9 +80,9 @@ customers = Table(
     "customers",
     metadata,
     Column("id", String, primary_key=True),
-    Column("name", String, nullable=False),
+    Column("name", Text, nullable=False),
     Column("level", Integer, nullable=False, server_default="1"),
-    Column("notes", String),
+    Column("notes", Text),
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
 )
 
@@ -79,11 +91,11 @@ contacts = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("customer_id", ForeignKey("customers.id", ondelete="SET NULL"), index=True),
-    Column("name", String, nullable=False),
-    Column("department", String),
-    Column("title", String),
+    Column("name", Text, nullable=False),
+    Column("department", Text),
+    Column("title", Text),
     Column("level", Integer),  # NULL: the customer's
-    Column("notes", String),
+    Column("notes", Text),
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
 )
 
@@ -92,7 +104,7 @@ contact_numbers = Table(
     metadata,
     Column("contact_id", ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True),
     Column("number", String, primary_key=True, index=True),  # as ``numbers.normalise`` gives it
-    Column("given", String, nullable=False),  # as the site wrote it
+    Column("given", Text, nullable=False),  # as the site wrote it
     Column("position", Integer, nullable=False),
 )
 
@@ -100,11 +112,11 @@ agents = Table(
     "agents",
     metadata,
     Column("id", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("phone", String),  # the endpoint; NULL for hot desk
+    Column("name", Text, nullable=False),
+    Column("phone", Text),  # the endpoint; NULL for hot desk
     Column("level", Integer, nullable=False, server_default="1"),
     Column("pin_hash", String),
-    Column("email", String),
+    Column("email", Text),
     Column("enabled", Boolean, nullable=False, server_default=true()),
     CheckConstraint("level BETWEEN 1 AND 3", name="level"),
 )
@@ -114,9 +126,7 @@ lines = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("numbers", JSON, nullable=False),
-    Column(
-        "configured", Boolean, nullable=False, server_default=true()
-    ),  # false: gone from the configuration
+    Column("configured", Boolean, nullable=False, server_default=true()),  # false: gone from the configuration
 )
 
 # The lines an agent serves are names: agents may be imported before the daemon has read its lines for the first time.
@@ -134,8 +144,8 @@ tickets = Table(
     Column("customer_id", ForeignKey("customers.id", ondelete="SET NULL")),
     Column("contact_id", ForeignKey("contacts.id", ondelete="SET NULL")),
     Column("owner", ForeignKey("agents.id", ondelete="SET NULL")),
-    Column("subject", String, nullable=False),
-    Column("category", String),
+    Column("subject", Text, nullable=False),
+    Column("category", Text),
     Column("severity", Integer, nullable=False, server_default="3"),
     Column("status", String, nullable=False, server_default="open"),
     Column("created_at", UTCDateTime, nullable=False),
@@ -161,8 +171,8 @@ ticket_attempts = Table(
     Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), nullable=False),
     Column("agent", ForeignKey("agents.id", ondelete="SET NULL")),
     Column("at", UTCDateTime, nullable=False),
-    Column("what", String, nullable=False),
-    Column("result", String),
+    Column("what", Text, nullable=False),
+    Column("result", Text),
     Column("pbx", String),
     Column("call_id", String),
     Index(None, "ticket_id", "at"),
@@ -183,9 +193,9 @@ calls = Table(
     Column("pbx", String, primary_key=True),
     Column("id", String, primary_key=True),
     Column("direction", String, nullable=False),
-    Column("caller", String),
-    Column("caller_name", String),
-    Column("dialled", String),
+    Column("caller", Text),
+    Column("caller_name", Text),
+    Column("dialled", Text),
     Column("line", String),
     Column("contact_id", String),
     Column("customer_id", String),
@@ -210,7 +220,7 @@ legs = Table(
     Column("id", String, primary_key=True),
     Column("position", Integer, nullable=False),
     Column("agent", String),
-    Column("party", String, nullable=False),
+    Column("party", Text, nullable=False),
     Column("offered_at", UTCDateTime, nullable=False),
     Column("answered_at", UTCDateTime),
     Column("ended_at", UTCDateTime),
@@ -234,9 +244,7 @@ talks = Table(
     Column("ended_at", UTCDateTime),  # NULL while it lasts
     Column("customer", Boolean, nullable=False),
     Column("certainty", String, nullable=False),
-    ForeignKeyConstraint(
-        ["pbx", "call_id", "leg_id"], ["legs.pbx", "legs.call_id", "legs.id"], ondelete="CASCADE"
-    ),
+    ForeignKeyConstraint(["pbx", "call_id", "leg_id"], ["legs.pbx", "legs.call_id", "legs.id"], ondelete="CASCADE"),
     Index(None, "agent", "started_at"),
     Index(None, "ended_at"),
 )
@@ -272,7 +280,8 @@ recordings = Table(
     Index(None, "id"),
 )
 
-# A link that a person took away stays with ``removed_at`` set: the daemon's later saves still name it and must not bring it back.
+# A link that a person took away stays with ``removed_at`` set: the daemon's later saves still name it and must not
+# bring it back.
 call_tickets = Table(
     "call_tickets",
     metadata,
@@ -299,8 +308,8 @@ agent_states = Table(
     Column("agent", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("since", UTCDateTime, nullable=False),
-    Column("phone", String),
-    Column("reason", String),
+    Column("phone", Text),
+    Column("reason", Text),
     Column("call_id", String),
     Column("talk_seconds_today", Float, nullable=False),
     Column("signed_in_at", UTCDateTime),
@@ -312,8 +321,8 @@ agent_state_changes = Table(
     Column("id", Integer, primary_key=True),
     Column("agent", String, nullable=False),
     Column("state", String, nullable=False),
-    Column("reason", String),
-    Column("phone", String),
+    Column("reason", Text),
+    Column("phone", Text),
     Column("call_id", String),
     Column("since", UTCDateTime, nullable=False),
     Column("until", UTCDateTime),  # NULL: the present state
@@ -327,7 +336,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", String, nullable=False, unique=True),  # lower case
+    Column("name", Text, nullable=False, unique=True),  # lower case
     Column("password_hash", String, nullable=False),
     Column("role", String, nullable=False),
     Column("agent_id", ForeignKey("agents.id", ondelete="SET NULL"), index=True),
@@ -343,7 +352,7 @@ sessions = Table(
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False, index=True),
-    Column("address", String),
+    Column("address", Text),
 )
 
 api_tokens = Table(
@@ -351,7 +360,7 @@ api_tokens = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    Column("name", String, nullable=False),
+    Column("name", Text, nullable=False),
     Column("token_hash", String, nullable=False, unique=True),
     Column("created_at", UTCDateTime, nullable=False),
     Column("revoked_at", UTCDateTime),
@@ -364,9 +373,9 @@ audit = Table(
     Column("id", Integer, primary_key=True),
     Column("at", UTCDateTime, nullable=False, index=True),
     Column("user_id", ForeignKey("users.id", ondelete="SET NULL")),
-    Column("user_name", String),  # as signed in or tried, kept when the user is gone
+    Column("user_name", Text),  # as signed in or tried, kept when the user is gone
     Column("action", String, nullable=False),
-    Column("subject", String),
-    Column("address", String),
+    Column("subject", Text),
+    Column("address", Text),
     Index(None, "subject", "at"),
 )

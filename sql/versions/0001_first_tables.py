@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915  # one statement per table and index
     op.create_table(
         "agent_state_changes",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -103,9 +103,7 @@ def upgrade() -> None:
         "agent_lines",
         sa.Column("agent_id", sa.String(), nullable=False),
         sa.Column("line", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["agent_id"], ["agents.id"], name="fk_agent_lines_agent_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name="fk_agent_lines_agent_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("agent_id", "line", name="pk_agent_lines"),
     )
     op.create_table(
@@ -118,9 +116,7 @@ def upgrade() -> None:
         sa.Column("level", sa.Integer()),
         sa.Column("notes", sa.String()),
         sa.CheckConstraint("level BETWEEN 1 AND 5", name="ck_contacts_level"),
-        sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_contacts_customer_id", ondelete="SET NULL"
-        ),
+        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name="fk_contacts_customer_id", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name="pk_contacts"),
     )
     op.create_index("ix_contacts_customer_id", "contacts", ["customer_id"])
@@ -287,19 +283,11 @@ def upgrade() -> None:
         sa.Column("call_id", sa.String()),
         sa.CheckConstraint("status IN ('open', 'pending', 'resolved', 'closed')", name="ck_tickets_status"),
         sa.CheckConstraint("severity BETWEEN 1 AND 5", name="ck_tickets_severity"),
-        sa.ForeignKeyConstraint(
-            ["contact_id"], ["contacts.id"], name="fk_tickets_contact_id", ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_tickets_customer_id", ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["opened_by"], ["agents.id"], name="fk_tickets_opened_by", ondelete="SET NULL"
-        ),
+        sa.ForeignKeyConstraint(["contact_id"], ["contacts.id"], name="fk_tickets_contact_id", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name="fk_tickets_customer_id", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["opened_by"], ["agents.id"], name="fk_tickets_opened_by", ondelete="SET NULL"),
         sa.ForeignKeyConstraint(["owner"], ["agents.id"], name="fk_tickets_owner", ondelete="SET NULL"),
-        sa.ForeignKeyConstraint(
-            ["resolved_by"], ["agents.id"], name="fk_tickets_resolved_by", ondelete="SET NULL"
-        ),
+        sa.ForeignKeyConstraint(["resolved_by"], ["agents.id"], name="fk_tickets_resolved_by", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name="pk_tickets"),
     )
     op.create_index("ix_tickets_contact_id_created_at", "tickets", ["contact_id", "created_at"])
@@ -314,9 +302,7 @@ def upgrade() -> None:
         sa.Column("ticket_id", sa.String(), nullable=False),
         sa.Column("linked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("removed_at", sa.DateTime(timezone=True)),
-        sa.ForeignKeyConstraint(
-            ["ticket_id"], ["tickets.id"], name="fk_call_tickets_ticket_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name="fk_call_tickets_ticket_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("pbx", "call_id", "ticket_id", name="pk_call_tickets"),
     )
     op.create_index("ix_call_tickets_ticket_id", "call_tickets", ["ticket_id"])
@@ -343,12 +329,8 @@ def upgrade() -> None:
         sa.Column("result", sa.String()),
         sa.Column("pbx", sa.String()),
         sa.Column("call_id", sa.String()),
-        sa.ForeignKeyConstraint(
-            ["agent"], ["agents.id"], name="fk_ticket_attempts_agent", ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["ticket_id"], ["tickets.id"], name="fk_ticket_attempts_ticket_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["agent"], ["agents.id"], name="fk_ticket_attempts_agent", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name="fk_ticket_attempts_ticket_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_ticket_attempts"),
     )
     op.create_index("ix_ticket_attempts_ticket_id_at", "ticket_attempts", ["ticket_id", "at"])

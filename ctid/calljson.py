@@ -1,0 +1,94 @@
+"""A call as the outside sees it: the JSON of ``calls --json``, of the web's API and of MQTT.
+
+Law: pure; one form for every reader. Times are UTC in ISO 8601 with ``Z``, seconds have three decimals; a time the
+stream did not tell (``nan``) is null. Paths of recordings are for the command line only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import isnan
+from typing import Any
+
+from ctid.domain.types import CallRecord, Decision, LegRecord, RecordingRecord
+
+
+def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
+    """The call as a JSON object; ``paths`` adds each recording's path relative to the recordings root."""
+    return {
+        "id": call.id,
+        "pbx": call.pbx,
+        "direction": call.direction.value,
+        "caller": call.caller,
+        "dialled": call.dialled,
+        "line": call.line,
+        "contact_id": call.contact_id,
+        "customer_id": call.customer_id,
+        "started_at": iso(call.started_at),
+        "answered_at": iso(call.answered_at),
+        "ended_at": iso(call.ended_at),
+        "outcome": call.outcome.value if call.outcome else None,
+        "via": call.via.value,
+        "merged_into": call.merged_into,
+        "ticket_ids": list(call.ticket_ids),
+        "agent": call.agent,
+        "legs": [_leg(leg) for leg in call.legs],
+        "recordings": [_recording(recording, paths=paths) for recording in call.recordings],
+        "decisions": [decision_json(decision) for decision in call.decisions],
+    }
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """One routing decision as a JSON object; ``considered`` keeps the rule's order."""
+    return {
+        "at": iso(decision.at),
+        "rule": decision.rule.value,
+        "chosen": decision.chosen,
+        "owner": decision.owner,
+        "owner_skipped": decision.owner_skipped.value if decision.owner_skipped else None,
+        "considered": [
+            {
+                "agent": candidate.agent,
+                "talk_seconds": seconds(candidate.talk_seconds),
+                "idle_since": iso(candidate.idle_since),
+            }
+            for candidate in decision.considered
+        ],
+        "skipped": {reason.value: count for reason, count in decision.skipped},
+    }
+
+
+def iso(at: float | None) -> str | None:
+    """Unix seconds as ``2026-11-22T00:21:03.123Z``; ``None`` and ``nan`` as ``None``."""
+    if at is None or isnan(at):
+        return None
+    return datetime.fromtimestamp(round(at, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds(duration: float | None) -> float | None:
+    """A duration to the millisecond; ``None`` and ``nan`` as ``None``."""
+    return None if duration is None or isnan(duration) else round(duration, 3)
+
+
+def _leg(leg: LegRecord) -> dict[str, Any]:
+    return {
+        "agent": leg.agent,
+        "party": leg.party,
+        "offered_at": iso(leg.offered_at),
+        "answered_at": iso(leg.answered_at),
+        "ended_at": iso(leg.ended_at),
+        "talk_seconds": seconds(leg.talk_seconds),
+        "result": leg.result.value if leg.result else None,
+        "certainty": leg.certainty.value,
+    }
+
+
+def _recording(recording: RecordingRecord, *, paths: bool) -> dict[str, Any]:
+    return {
+        "id": recording.id,
+        **({"path": recording.path} if paths else {}),
+        "seconds": seconds(recording.seconds),
+        "sha256": recording.sha256,
+        "ticket_ids": list(recording.ticket_ids),
+        "state": recording.state.value,
+    }

@@ -1,0 +1,433 @@
+"""The books on calls: saved whole, as often as they change, and read back as the same values.
+
+Law: saving is idempotent and takes nothing away that others added: ticket links are united, a closed recording stays
+closed. Only the daemon saves; everyone reads.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, case, delete, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ctid.db.session import instant, maybe_instant, maybe_seconds, reading, seconds, upsert, writing
+from ctid.db.tables import (
+    call_tickets,
+    calls,
+    decisions,
+    legs,
+    recording_tickets,
+    recordings,
+    talks,
+    tickets,
+)
+from ctid.domain.types import (
+    AgentId,
+    CallId,
+    CallRecord,
+    Candidate,
+    Certainty,
+    Decision,
+    Direction,
+    LegId,
+    LegRecord,
+    LegResult,
+    Outcome,
+    RecordingRecord,
+    RecordingState,
+    Rule,
+    Skip,
+    Talk,
+    Via,
+)
+
+#: Calls written or read by one statement: their keys stay far below any database's limit of parameters.
+CHUNK = 200
+
+
+class NoSuchCall(LookupError):  # noqa: N818 - it is an answer
+    """One line that says which call was not found, or which several were."""
+
+
+class Calls:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def save(self, records: Iterable[CallRecord]) -> None:
+        """Write the calls whole, in transactions of at most ``CHUNK``; of one call's records the last counts."""
+        newest = list({(record.pbx, record.id): record for record in records}.values())
+        for start in range(0, len(newest), CHUNK):
+            async with writing(self._engine) as connection:
+                await _save(connection, newest[start : start + CHUNK])
+
+    async def load(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        agent: AgentId | None = None,
+        contact_id: str | None = None,
+        customer_id: str | None = None,
+        ticket_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[CallRecord]:
+        """Calls that started in [since, until) (Unix seconds) and fit, the oldest first; with ``limit`` the newest ones."""
+        query = select(calls).order_by(calls.c.started_at.desc(), calls.c.id.desc()).limit(limit)
+        if since is not None:
+            query = query.where(calls.c.started_at >= instant(since))
+        if until is not None:
+            query = query.where(calls.c.started_at < instant(until))
+        if agent is not None:
+            query = query.where(calls.c.agent == agent)
+        if contact_id is not None:
+            query = query.where(calls.c.contact_id == contact_id)
+        if customer_id is not None:
+            query = query.where(calls.c.customer_id == customer_id)
+        if ticket_id is not None:
+            query = query.where(
+                select(call_tickets.c.ticket_id)
+                .where(
+                    call_tickets.c.pbx == calls.c.pbx,
+                    call_tickets.c.call_id == calls.c.id,
+                    call_tickets.c.ticket_id == ticket_id,
+                    call_tickets.c.removed_at.is_(None),
+                )
+                .exists()
+            )
+        return (await self._read(query))[::-1]
+
+    async def unfinished(self) -> list[CallRecord]:
+        """The calls that have not ended as far as the books know, the oldest first."""
+        return await self._read(
+            select(calls).where(calls.c.ended_at.is_(None)).order_by(calls.c.started_at, calls.c.id)
+        )
+
+    async def one(self, id_or_prefix: str) -> CallRecord:
+        """The call of that id, or the only one whose id begins so. Raises ``NoSuchCall``."""
+        found = await self._read(select(calls).where(calls.c.id == id_or_prefix).limit(2))
+        if not found:
+            begins = calls.c.id.startswith(id_or_prefix, autoescape=True)
+            found = await self._read(select(calls).where(begins).order_by(calls.c.started_at.desc()).limit(5))
+        if not found:
+            raise NoSuchCall(f"there is no call {id_or_prefix}; see: ctid calls")
+        if len(found) > 1:
+            several = ", ".join(f"{call.id} ({call.pbx})" for call in found)
+            raise NoSuchCall(f"several calls begin with {id_or_prefix}: {several}; give more of the id")
+        return found[0]
+
+    async def talks_since(self, since: float) -> list[tuple[AgentId, LegId, float, float]]:
+        """Customer talk of ended calls that reaches past ``since``: (agent, leg, started_at, ended_at)."""
+        query = (
+            select(talks.c.agent, talks.c.leg_id, talks.c.started_at, talks.c.ended_at)
+            .join(calls, and_(calls.c.pbx == talks.c.pbx, calls.c.id == talks.c.call_id))
+            .where(
+                talks.c.ended_at > instant(since),
+                talks.c.customer,
+                talks.c.agent.is_not(None),
+                calls.c.ended_at.is_not(None),
+            )
+            .order_by(talks.c.started_at)
+        )
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+        return [(row.agent, row.leg_id, seconds(row.started_at), seconds(row.ended_at)) for row in rows]
+
+    async def _read(self, query: Select[Any]) -> list[CallRecord]:
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+            read: list[CallRecord] = []
+            for start in range(0, len(rows), CHUNK):
+                read += await _whole(connection, rows[start : start + CHUNK])
+            return read
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+async def _save(connection: AsyncConnection, records: Sequence[CallRecord]) -> None:
+    keys = [(record.pbx, record.id) for record in records]
+    await _put(connection, calls, [_call_row(record) for record in records])
+    for table in (legs, decisions):  # a leg takes its talks along
+        await connection.execute(delete(table).where(tuple_(table.c.pbx, table.c.call_id).in_(keys)))
+    await _add(connection, legs, [row for record in records for row in _leg_rows(record)])
+    await _add(connection, talks, [row for record in records for row in _talk_rows(record)])
+    await _add(connection, decisions, [row for record in records for row in _decision_rows(record)])
+    await _put_recordings(connection, records)
+    await _unite_links(connection, records, keys)
+
+
+async def _add(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        await connection.execute(table.insert(), rows)
+
+
+async def _put(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+    statement = upsert(connection, table)
+    keys = list(table.primary_key.columns)
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c not in keys}
+    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+async def _put_recordings(connection: AsyncConnection, records: Sequence[CallRecord]) -> None:
+    rows = [
+        {
+            "pbx": record.pbx,
+            "id": recording.id,
+            "call_id": record.id,
+            "path": recording.path,
+            "state": recording.state.value,
+            "seconds": recording.seconds,
+            "sha256": recording.sha256,
+        }
+        for record in records
+        for recording in record.recordings
+    ]
+    if not rows:
+        return
+    statement = upsert(connection, recordings)
+    new = statement.excluded
+    # A measured file is a fact: a record from before the measurement changes nothing but whose the recording is.
+    began = new.state == RecordingState.RECORDING.value
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[recordings.c.pbx, recordings.c.id],
+            set_={
+                "call_id": new.call_id,
+                "path": case((began, recordings.c.path), else_=new.path),
+                "state": case((began, recordings.c.state), else_=new.state),
+                "seconds": func.coalesce(new.seconds, recordings.c.seconds),
+                "sha256": func.coalesce(new.sha256, recordings.c.sha256),
+            },
+        ),
+        rows,
+    )
+
+
+async def _unite_links(
+    connection: AsyncConnection, records: Sequence[CallRecord], keys: Sequence[tuple[str, CallId]]
+) -> None:
+    named = {ticket for record in records for ticket in record.ticket_ids}
+    named |= {ticket for record in records for recording in record.recordings for ticket in recording.ticket_ids}
+    known: set[str] = set()
+    if named:
+        known = set((await connection.scalars(select(tickets.c.id).where(tickets.c.id.in_(named)))).all())
+    links = [
+        {"pbx": record.pbx, "call_id": record.id, "ticket_id": ticket, "linked_at": instant(record.started_at)}
+        for record in records
+        for ticket in record.ticket_ids
+        if ticket in known
+    ]
+    if links:
+        await connection.execute(upsert(connection, call_tickets).on_conflict_do_nothing(), links)
+    if not any(record.recordings for record in records):
+        return
+    # What the call is linked to, its recordings are: the link may have come before the recording.
+    of_calls = await _tickets_of(connection, call_tickets, tuple_(call_tickets.c.pbx, call_tickets.c.call_id).in_(keys))
+    links = [
+        {"pbx": record.pbx, "recording_id": recording.id, "ticket_id": ticket, "linked_at": instant(record.started_at)}
+        for record in records
+        for recording in record.recordings
+        for ticket in {*(known & set(recording.ticket_ids)), *of_calls[record.pbx, record.id]}
+    ]
+    if links:
+        await connection.execute(upsert(connection, recording_tickets).on_conflict_do_nothing(), links)
+
+
+def _call_row(record: CallRecord) -> dict[str, Any]:
+    return {
+        "pbx": record.pbx,
+        "id": record.id,
+        "direction": record.direction.value,
+        "caller": record.caller,
+        "caller_name": record.caller_name,
+        "dialled": record.dialled,
+        "line": record.line,
+        "contact_id": record.contact_id,
+        "customer_id": record.customer_id,
+        "started_at": instant(record.started_at),
+        "answered_at": maybe_instant(record.answered_at),
+        "ended_at": maybe_instant(record.ended_at),
+        "outcome": record.outcome.value if record.outcome else None,
+        "via": record.via.value,
+        "merged_into": record.merged_into,
+        "agent": record.agent,
+    }
+
+
+def _leg_rows(record: CallRecord) -> list[dict[str, Any]]:
+    return [
+        {
+            "pbx": record.pbx,
+            "call_id": record.id,
+            "id": leg.id,
+            "position": position,
+            "agent": leg.agent,
+            "party": leg.party,
+            "offered_at": instant(leg.offered_at),
+            "answered_at": maybe_instant(leg.answered_at),
+            "ended_at": maybe_instant(leg.ended_at),
+            "hold_seconds": leg.hold_seconds,
+            "result": leg.result.value if leg.result else None,
+            "certainty": leg.certainty.value,
+        }
+        for position, leg in enumerate(record.legs)
+    ]
+
+
+def _talk_rows(record: CallRecord) -> list[dict[str, Any]]:
+    return [
+        {
+            "pbx": record.pbx,
+            "call_id": record.id,
+            "leg_id": leg.id,
+            "position": position,
+            "agent": leg.agent,
+            "started_at": instant(talk.started_at),
+            "ended_at": maybe_instant(talk.ended_at),
+            "customer": talk.customer,
+            "certainty": talk.certainty.value,
+        }
+        for leg in record.legs
+        for position, talk in enumerate(leg.talks)
+    ]
+
+
+def _decision_rows(record: CallRecord) -> list[dict[str, Any]]:
+    return [
+        {
+            "pbx": record.pbx,
+            "call_id": record.id,
+            "position": position,
+            "at": instant(decision.at),
+            "rule": decision.rule.value,
+            "chosen": decision.chosen,
+            "owner": decision.owner,
+            "owner_skipped": decision.owner_skipped.value if decision.owner_skipped else None,
+            "considered": [[c.agent, c.talk_seconds, c.idle_since] for c in decision.considered],
+            "skipped": [[reason.value, count] for reason, count in decision.skipped],
+        }
+        for position, decision in enumerate(record.decisions)
+    ]
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[CallRecord]:
+    keys = [(row.pbx, row.id) for row in rows]
+
+    async def parts(table: Table, *order: ColumnElement[Any]) -> list[Row[Any]]:
+        of_calls = tuple_(table.c.pbx, table.c.call_id).in_(keys)
+        return list((await connection.execute(select(table).where(of_calls).order_by(*order))).all())
+
+    talks_of: dict[tuple[str, str, str], list[Talk]] = defaultdict(list)
+    for row in await parts(talks, talks.c.position):
+        talks_of[row.pbx, row.call_id, row.leg_id].append(_talk(row))
+    legs_of: dict[tuple[str, str], list[LegRecord]] = defaultdict(list)
+    for row in await parts(legs, legs.c.position):
+        legs_of[row.pbx, row.call_id].append(_leg(row, talks_of[row.pbx, row.call_id, row.id]))
+    decisions_of: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for row in await parts(decisions, decisions.c.position):
+        decisions_of[row.pbx, row.call_id].append(_decision(row))
+    files = await parts(recordings, recordings.c.id)
+    file_keys = [(row.pbx, row.id) for row in files]
+    tickets_of_files = await _tickets_of(
+        connection,
+        recording_tickets,
+        tuple_(recording_tickets.c.pbx, recording_tickets.c.recording_id).in_(file_keys),
+    )
+    recordings_of: dict[tuple[str, str], list[RecordingRecord]] = defaultdict(list)
+    for row in files:
+        recordings_of[row.pbx, row.call_id].append(_recording(row, tickets_of_files[row.pbx, row.id]))
+    tickets_of = await _tickets_of(
+        connection, call_tickets, tuple_(call_tickets.c.pbx, call_tickets.c.call_id).in_(keys)
+    )
+    return [
+        CallRecord(
+            id=row.id,
+            pbx=row.pbx,
+            direction=Direction(row.direction),
+            caller=row.caller,
+            caller_name=row.caller_name,
+            dialled=row.dialled,
+            line=row.line,
+            contact_id=row.contact_id,
+            customer_id=row.customer_id,
+            started_at=seconds(row.started_at),
+            answered_at=maybe_seconds(row.answered_at),
+            ended_at=maybe_seconds(row.ended_at),
+            outcome=Outcome(row.outcome) if row.outcome else None,
+            via=Via(row.via),
+            merged_into=row.merged_into,
+            agent=row.agent,
+            ticket_ids=tuple(tickets_of[key]),
+            legs=tuple(legs_of[key]),
+            recordings=tuple(recordings_of[key]),
+            decisions=tuple(decisions_of[key]),
+        )
+        for row, key in zip(rows, keys, strict=True)
+    ]
+
+
+async def _tickets_of(
+    connection: AsyncConnection, links: Table, condition: ColumnElement[bool]
+) -> dict[tuple[str, str], list[str]]:
+    """The ticket ids of each (pbx, call or recording), in the order they were linked."""
+    query = select(links).where(condition, links.c.removed_at.is_(None)).order_by(links.c.linked_at, links.c.ticket_id)
+    of: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in await connection.execute(query):
+        of[row[0], row[1]].append(row.ticket_id)
+    return of
+
+
+def _talk(row: Row[Any]) -> Talk:
+    return Talk(
+        started_at=seconds(row.started_at),
+        ended_at=maybe_seconds(row.ended_at),
+        customer=row.customer,
+        certainty=Certainty(row.certainty),
+    )
+
+
+def _leg(row: Row[Any], of_leg: list[Talk]) -> LegRecord:
+    return LegRecord(
+        id=row.id,
+        agent=row.agent,
+        party=row.party,
+        offered_at=seconds(row.offered_at),
+        answered_at=maybe_seconds(row.answered_at),
+        ended_at=maybe_seconds(row.ended_at),
+        hold_seconds=row.hold_seconds,
+        result=LegResult(row.result) if row.result else None,
+        talks=tuple(of_leg),
+        certainty=Certainty(row.certainty),
+    )
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return Decision(
+        at=seconds(row.at),
+        rule=Rule(row.rule),
+        chosen=row.chosen,
+        owner=row.owner,
+        owner_skipped=Skip(row.owner_skipped) if row.owner_skipped else None,
+        considered=tuple(
+            Candidate(agent=agent, talk_seconds=talk_seconds, idle_since=idle_since)
+            for agent, talk_seconds, idle_since in row.considered
+        ),
+        skipped=tuple((Skip(reason), count) for reason, count in row.skipped),
+    )
+
+
+def _recording(row: Row[Any], ticket_ids: list[str]) -> RecordingRecord:
+    return RecordingRecord(
+        id=row.id,
+        path=row.path,
+        state=RecordingState(row.state),
+        seconds=row.seconds,
+        sha256=row.sha256,
+        ticket_ids=tuple(ticket_ids),
+    )

@@ -1,0 +1,97 @@
+"""Telephone numbers as ctid compares them: E.164 after the PBX's own habits are undone.
+
+Law: normalising twice changes nothing. A number nobody can vouch for stays its own digits; no number at all is ``None``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
+from phonenumbers.shortnumberinfo import is_valid_short_number
+
+LONGEST_SHORT = 6  # digits: internal extensions and service numbers like 110 and 10086
+LONGEST = 32
+_SCHEME = re.compile(r"^(?:tel|sips?):", re.IGNORECASE)
+_AFTER_THE_NUMBER = re.compile(r"(?:@|;|(?:ext\.?|extension|x|#|转|轉|分机|分機)[\s:.]*\d*$).*", re.IGNORECASE)
+_BETWEEN_DIGITS = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060\ufeff/().\-\u2010-\u2015_]+")
+
+
+def normalise(raw: str | None, country: str, outside_prefix: str | None = None) -> str | None:
+    """The number in E.164 (``+8613800138000``), short numbers as dialled (``10086``), ``None`` for no number.
+
+    ``country`` is the site's ISO code (``CN``); ``outside_prefix`` the digits its phones dial for an outside line.
+    A number that is neither short nor valid keeps its digits, so that it still equals itself.
+    """
+    if raw is None or len(raw) > 200:
+        return None
+    text = _AFTER_THE_NUMBER.sub("", _SCHEME.sub("", unicodedata.normalize("NFKC", raw).strip()))
+    international = text.startswith("+")
+    if international:
+        text = text.replace("(0)", "")  # +44 (0)20: the zero is for callers at home
+    digits = _BETWEEN_DIGITS.sub("", text.removeprefix("+"))
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > LONGEST:
+        return None
+    region = country.upper()
+    return _international(digits) if international else _national(digits, region, outside_prefix)
+
+
+def _international(digits: str) -> str:
+    number = _parsed("+" + digits, None)
+    if number is not None and phonenumbers.is_possible_number(number):
+        formatted = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+        again = _parsed(formatted, None)
+        if again is not None and phonenumbers.format_number(again, PhoneNumberFormat.E164) == formatted:
+            return formatted
+    return "+" + digits
+
+
+def _national(digits: str, region: str, outside_prefix: str | None) -> str:
+    without_prefix = digits.removeprefix(outside_prefix) if outside_prefix else digits
+    if len(digits) <= LONGEST_SHORT:
+        # Only a known service number shows that the first digits were the outside line's: 9 10086, but extension 9123.
+        return _short(digits, region, outside_prefix)
+    for dialled in dict.fromkeys((digits, without_prefix)):
+        if (valid := _valid(dialled, region)) is not None:
+            return valid
+    if without_prefix != digits and _is_service(without_prefix, region):
+        return _short(without_prefix, region, outside_prefix)
+    if digits.startswith("0"):
+        # Numbering plans grow: what is dialled like an outside number and has a possible length is one.
+        number = _parsed(digits, region)
+        if number is not None and (phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE):
+            return _international(str(number.country_code) + phonenumbers.national_significant_number(number))
+    return digits
+
+
+def _short(digits: str, region: str, outside_prefix: str | None) -> str:
+    while outside_prefix and digits.startswith(outside_prefix):
+        rest = digits.removeprefix(outside_prefix)
+        if not _is_service(rest, region):
+            break
+        digits = rest
+    return digits
+
+
+def _is_service(digits: str, region: str) -> bool:
+    if len(digits) > LONGEST_SHORT:
+        return False
+    number = _parsed(digits, region)
+    return number is not None and is_valid_short_number(number)
+
+
+def _valid(digits: str, region: str) -> str | None:
+    for written in (digits, "+" + digits[2:] if digits.startswith("00") else digits):
+        number = _parsed(written, region)
+        if number is not None and phonenumbers.is_valid_number(number):
+            return _international(str(number.country_code) + phonenumbers.national_significant_number(number))
+    return None
+
+
+def _parsed(written: str, region: str | None) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(written, region)
+    except NumberParseException:
+        return None
