@@ -159,6 +159,13 @@ class NoteDecision(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteCallEnded(Action):
+    """A call is over, to be logged and counted once."""
+
+    call: CallRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoteOddity(Action):
     """Something the state tables do not allow, or that should not be: logged and counted, never fatal."""
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from ctid.domain import events as ev
 from ctid.domain import serving, staff
-from ctid.domain.actions import LookUpCaller, MeasureRecording, NoteOddity, OpenTicket
+from ctid.domain.actions import LookUpCaller, MeasureRecording, NoteCallEnded, NoteOddity, OpenTicket
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Hold, Leg, Phase, outcome_of
 from ctid.domain.types import (
@@ -361,6 +361,7 @@ def _end(world: World, call: Call, at: float) -> None:
     for what in ("wait", "round", "owner", "lookup", "overflow"):
         world.timers.clear((what, call.id))
     world.timers.set(("forget", call.id), at + REMEMBERED_SECONDS)
+    world.do(NoteCallEnded(call=call.record()))
     world.touch(call)
 
 
@@ -437,7 +438,14 @@ def _recording_id(world: World, path: str) -> str:
 def on_books_restored(world: World, event: ev.BooksRestored) -> None:
     """At start: the agents sit where they sat, and the calls under way wait for the PBX to confirm them."""
     world.lost_at = event.last_seen_at
-    world.ledger.restore(event.talks, event.at)
+    of_live_calls = tuple(
+        (leg.agent, leg.id, talk.started_at, talk.ended_at)
+        for call in event.calls
+        for leg in call.legs
+        for talk in leg.talks
+        if leg.agent is not None and talk.customer and talk.ended_at is not None
+    )
+    world.ledger.restore(event.talks + of_live_calls, event.at)
     for status in event.statuses:
         staff.restore(world, status, event.at)
         if (desk := world.desks.get(status.agent)) is not None:
@@ -452,9 +460,6 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
                 talk = leg.talking
                 if talk is not None and talk.customer:
                     world.ledger.began(leg.agent, leg.id, talk.started_at)
-            for talk in leg.talks:
-                if leg.live and leg.agent is not None and talk.customer and talk.ended_at is not None:
-                    world.ledger.restore(((leg.agent, leg.id, talk.started_at, talk.ended_at),), event.at)
         if call.direction is Direction.INBOUND and call.caller is not None:
             _look_up(world, call, event.at)
 

@@ -1,0 +1,56 @@
+"""The PBX's state after a login, as the events that lead to it.
+
+Law: told to a tracker just made, it leaves tracker and core where the live events would have left them.
+"""
+
+from __future__ import annotations
+
+from ctid.asterisk import messages as pbx
+from ctid.asterisk.client import Snapshot
+from ctid.asterisk.tracker import Tracker
+from ctid.asterisk.wire import Message
+from ctid.domain.events import Event
+
+_WAIT = "ctid-wait"
+
+
+def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Event]:
+    """What the snapshot means; ``at`` is its time by the PBX's clock. Channels that lack a name or id are left out."""
+    channels: list[tuple[pbx.ChannelSeen, str | None]] = []
+    held: list[pbx.CallerWaits] = []
+    variables = {m.get("Uniqueid"): m.variables() for m in snapshot.status}
+    for message in snapshot.channels:
+        if "Channel" not in message.headers or "Uniqueid" not in message.headers:
+            continue
+        seen = pbx.channel_seen(message)
+        of_ctid = variables.get(seen.uniqueid, {})
+        channels.append((seen, of_ctid.get("CTID_CALL")))
+        seq = of_ctid.get("CTID_SEQ", "")
+        if message.get("Context") == _WAIT and seq.isdecimal():
+            held.append(
+                pbx.CallerWaits(
+                    uniqueid=seen.uniqueid,
+                    channel=seen.channel,
+                    seq=int(seq),
+                    dialled=of_ctid.get("CTID_DID"),
+                    why=None,
+                )
+            )
+    channels.sort(key=lambda c: _age(c[0].uniqueid))
+    return tracker.snapshot(
+        at=at,
+        channels=channels,
+        bridges=[(bridge.headers["BridgeUniqueid"], _ids(members)) for bridge, members in snapshot.bridges],
+        devices=[pbx.device_changed(m) for m in snapshot.devices if "Device" in m.headers and "State" in m.headers],
+        held=held,
+    )
+
+
+def _ids(members: tuple[Message, ...]) -> list[str]:
+    return [m.headers["Uniqueid"] for m in members if "Uniqueid" in m.headers]
+
+
+def _age(uniqueid: str) -> tuple[float, int]:
+    """Uniqueids are ``[name-]seconds.number``: the older sorts first."""
+    seconds, _, number = uniqueid.rpartition("-")[2].partition(".")
+    return float(seconds) if seconds.isdecimal() else 0.0, int(number) if number.isdecimal() else 0

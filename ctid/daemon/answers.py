@@ -1,0 +1,92 @@
+"""Answers the core's questions: who is calling, is this the PIN, what is in this file.
+
+Law: each question runs as a task of its own, bounded in number, and ends as one event, failure included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ctid import metrics
+from ctid.asterisk.recordings import measure
+from ctid.daemon.inbox import Inbox
+from ctid.db.agents import Agents
+from ctid.db.callers import Callers
+from ctid.db.session import DatabaseFault, faults
+from ctid.domain.actions import CheckPin, LookUpCaller, MeasureRecording
+from ctid.domain.events import CallerIdentified, CallerLookupFailed, PinChecked, RecordingMeasured
+
+log = structlog.get_logger(__name__)
+
+#: Files read at once: reading is disk work, and calls must not wait for it.
+_READERS = 2
+
+
+class Answers:
+    """``now`` gives the PBX's clock in Unix seconds; ``tasks`` takes each question's task."""
+
+    def __init__(
+        self,
+        *,
+        engine: AsyncEngine,
+        callers: Callers,
+        root: Path,
+        inbox: Inbox,
+        now: Callable[[], float],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._engine = engine
+        self._callers = callers
+        self._agents = Agents(engine)
+        self._root = root
+        self._inbox = inbox
+        self._now = now
+        self._tasks = tasks
+        self._readers = asyncio.Semaphore(_READERS)
+
+    def look_up(self, action: LookUpCaller) -> None:
+        self._start("lookup", action.call_id, self._look_up(action))
+
+    def check_pin(self, action: CheckPin) -> None:
+        self._start("pin", action.request.agent, self._check_pin(action))
+
+    def measure(self, action: MeasureRecording) -> None:
+        self._start("measure", action.call_id, self._measure(action))
+
+    def _start(self, what: str, who: str, question: Coroutine[None, None, None]) -> None:
+        self._tasks.create_task(question, name=f"{what} {who}")
+
+    async def _look_up(self, action: LookUpCaller) -> None:
+        try:
+            async with faults(self._engine):
+                file = await self._callers.identify(action.number)
+        except DatabaseFault as fault:
+            log.warning("caller.lookup_failed", call=action.call_id, error=str(fault))
+            self._inbox.put(CallerLookupFailed(at=self._now(), call_id=action.call_id))
+        else:
+            self._inbox.put(CallerIdentified(at=self._now(), call_id=action.call_id, file=file))
+
+    async def _check_pin(self, action: CheckPin) -> None:
+        try:
+            async with faults(self._engine):
+                ok = await self._agents.check_pin(action.request.agent, action.pin)
+        except DatabaseFault as fault:
+            log.warning("agent.pin_not_checked", agent=action.request.agent, error=str(fault))
+            ok = False
+        self._inbox.put(PinChecked(at=self._now(), request=action.request, ok=ok))
+
+    async def _measure(self, action: MeasureRecording) -> None:
+        async with self._readers:
+            recording = await measure(
+                self._root,
+                action.path,
+                recording_id=action.recording_id,
+                expected_seconds=action.expected_seconds,
+            )
+        metrics.RECORDINGS.labels(state=recording.state.value).inc()
+        self._inbox.put(RecordingMeasured(at=self._now(), call_id=action.call_id, recording=recording))

@@ -1,0 +1,267 @@
+"""The life of the daemon: every part made, every task named, on one page.
+
+Law: a door handles its own expected failures; anything else ends the process, and systemd starts it again. Stopping hands the
+callers to nobody: they stay held, and a daemon that is back within the lease takes them over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import time
+from pathlib import Path
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ctid import metrics
+from ctid.asterisk.client import AmiLink, AmiSettings, LinkState
+from ctid.asterisk.commands import Commands
+from ctid.asterisk.messages import WANTED
+from ctid.config import Settings
+from ctid.daemon.answers import Answers
+from ctid.daemon.inbox import Inbox
+from ctid.daemon.loop import RoutingLoop
+from ctid.daemon.writer import Writer
+from ctid.db import migrations, reports
+from ctid.db.agents import Agents
+from ctid.db.callers import Callers
+from ctid.db.calls import Calls
+from ctid.db.session import DatabaseFault, engine, faults
+from ctid.domain.acd import Acd
+from ctid.domain.events import BooksRestored, LinkLost, RosterLoaded, TimePassed
+from ctid.domain.ledger import day_bounds
+from ctid.domain.types import Agent
+from ctid.mqtt.client import MqttDoor
+from ctid.notify import Notifier
+
+log = structlog.get_logger(__name__)
+
+_TICK = 1.0
+_ROSTER_EVERY = 2.0
+_COUNT_EVERY = 15.0
+#: How long a stop waits for the last writes.
+_DRAIN = 5.0
+
+
+class Stopped(Exception):  # noqa: N818 - ends the task group, reads as what happened
+    """The daemon was asked to stop."""
+
+
+async def run(settings: Settings, *, upgrade: bool = True) -> None:
+    """Route calls until SIGTERM or SIGINT.
+
+    Raises ``DatabaseFault`` where the database can't be used at start, ``AddressTaken`` where the metrics' port is in use.
+    ``upgrade`` brings the schema to the newest first.
+    """
+    database = engine(settings.database.url.get_secret_value())
+    page = None
+    try:
+        if upgrade:
+            await migrations.upgrade(database)
+        else:
+            await migrations.check(database)
+        page = metrics.serve(settings.metrics.listen)
+        daemon = _Daemon(settings, database)
+        await daemon.restore()
+        await daemon.live()
+    finally:
+        if page is not None:
+            page.close()
+        await database.dispose()
+
+
+class _Daemon:
+    def __init__(self, settings: Settings, database: AsyncEngine) -> None:
+        self._settings = settings
+        self._database = database
+        self._inbox = Inbox()
+        self._acd = Acd(settings.policy(), settings.domain_lines(), settings.ami.pbx)
+        self._link = AmiLink(
+            ami_settings(settings), on_messages=self._inbox.put, on_up=self._resync, on_down=self._on_down
+        )
+        # Seconds since the epoch, to the tenth: two runs of the daemon never share one.
+        self._commands = Commands(
+            self._link, epoch=f"{time.time() * 10:.0f}", now=self._link.pbx_now, on_refused=self._inbox.put
+        )
+        self._mqtt = MqttDoor(settings, settings.ami.pbx, self._inbox.put)
+        self._writer = Writer(database, self._inbox, settings.ami.pbx)
+        self._notifier = Notifier()
+        self._last_seen = settings.state.directory / "last-seen"
+        self._roster: tuple[Agent, ...] = ()
+
+    async def restore(self) -> None:
+        """Give the core the roster, and the books as the last run left them."""
+        now = time.time()
+        agents, calls = Agents(self._database), Calls(self._database)
+        async with faults(self._database):
+            await agents.sync_lines(self._settings.domain_lines())
+            self._roster = await agents.roster()
+            statuses = await agents.statuses()
+            unfinished = [c for c in await calls.unfinished() if c.pbx == self._settings.ami.pbx]
+            midnight, _ = day_bounds(now, self._acd.world.zone)
+            talks = await calls.talks_since(midnight)
+        last_seen = _mtime(self._last_seen)
+        self._inbox.put(RosterLoaded(at=now, agents=self._roster))
+        self._inbox.put(
+            BooksRestored(
+                at=now,
+                last_seen_at=last_seen if last_seen is not None else now,
+                statuses=statuses,
+                calls=tuple(unfinished),
+                talks=tuple(talks),
+            )
+        )
+        log.info("books.restored", agents=len(self._roster), calls_under_way=len(unfinished))
+
+    async def live(self) -> None:
+        """Run every task until one of them fails or the daemon is asked to stop."""
+        metrics.UP.set(1)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                answers = Answers(
+                    engine=self._database,
+                    callers=Callers(
+                        self._database,
+                        country=self._settings.routing.country,
+                        outside_prefix=self._settings.routing.outside_prefix,
+                    ),
+                    root=self._settings.recordings.root,
+                    inbox=self._inbox,
+                    now=self._link.pbx_now,
+                    tasks=tasks,
+                )
+                loop = RoutingLoop(
+                    acd=self._acd,
+                    inbox=self._inbox,
+                    commands=self._commands,
+                    mqtt=self._mqtt,
+                    writer=self._writer,
+                    answers=answers,
+                    now=self._link.pbx_now,
+                    on_beat=self._on_beat,
+                )
+                tasks.create_task(loop.run(), name="routing loop")
+                tasks.create_task(self._link.run(), name="link to the PBX")
+                tasks.create_task(self._mqtt.run(), name="link to the broker")
+                tasks.create_task(self._writer.run(), name="writer")
+                tasks.create_task(self._tick(), name="clock")
+                tasks.create_task(self._read_roster(), name="roster")
+                tasks.create_task(self._count(), name="gauges")
+                tasks.create_task(self._stop_on_signal(), name="signals")
+                self._notifier.ready("routing")
+        except* Stopped:
+            log.info("daemon.stopped")
+        finally:
+            metrics.UP.set(0)
+
+    # -- tasks -----------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Tell the core that time passed: each second, and when one of its deadlines is due."""
+        beat_at = 0.0
+        while True:
+            now = self._link.pbx_now()
+            deadline = self._acd.next_deadline
+            if now >= beat_at or (deadline is not None and now >= deadline):
+                beat_at = now + _TICK
+                self._inbox.put(TimePassed(at=now))
+                self._watch_inbox()
+            wake = beat_at if deadline is None else min(beat_at, max(deadline, now + 0.005))
+            await asyncio.sleep(min(wake - now, 0.05))
+
+    def _watch_inbox(self) -> None:
+        if self._inbox.overrun:
+            dropped = self._inbox.drop_messages()
+            log.error("inbox.overrun", dropped_batches=dropped)
+            if self._link.protocol is not None:
+                self._link.protocol.drop("its events came faster than they could be handled")
+
+    async def _read_roster(self) -> None:
+        """Follow what is imported and edited while the daemon runs."""
+        agents = Agents(self._database)
+        while True:
+            await asyncio.sleep(_ROSTER_EVERY)
+            try:
+                async with faults(self._database):
+                    roster = await agents.roster()
+            except DatabaseFault as fault:
+                log.warning("roster.not_read", error=str(fault))
+                continue
+            if roster != self._roster:
+                self._roster = roster
+                self._inbox.put(RosterLoaded(at=self._link.pbx_now(), agents=roster))
+                log.info("roster.changed", agents=len(roster))
+
+    async def _count(self) -> None:
+        """Measure what can't be counted as it happens."""
+        while True:
+            try:
+                async with faults(self._database):
+                    metrics.UNLINKED_RECORDINGS.set(await reports.unlinked_recordings(self._database))
+            except DatabaseFault as fault:
+                log.warning("gauges.not_read", error=str(fault))
+            await asyncio.sleep(_COUNT_EVERY)
+
+    async def _stop_on_signal(self) -> None:
+        asked = asyncio.Event()
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, asked.set)
+        await asked.wait()
+        self._notifier.stopping("writing the books")
+        await self._writer.drain(_DRAIN)
+        raise Stopped
+
+    # -- doors -----------------------------------------------------------------------------------------------------
+
+    async def _resync(self, link: AmiLink) -> None:
+        snapshot = await link.snapshot()
+        await self._commands.claim()
+        self._inbox.put(snapshot)
+        metrics.AMI_CONNECTED.set(1)
+        self._mqtt.publish_node(acting=True, pbx_connected=True)
+
+    def _on_down(self) -> None:
+        metrics.AMI_CONNECTED.set(0)
+        self._inbox.put(LinkLost(at=self._link.pbx_now()))
+        self._mqtt.publish_node(acting=True, pbx_connected=False)
+
+    def _on_beat(self) -> None:
+        """The loop is alive: tell systemd, leave a mark for the next start, refresh the gauges."""
+        self._notifier.alive()
+        try:
+            self._last_seen.touch()
+            now = self._link.pbx_now()
+            os.utime(self._last_seen, (now, now))
+        except OSError as error:
+            log.warning("state.not_marked", file=str(self._last_seen), error=str(error))
+        metrics.CALLS_WAITING.set(self._acd.waiting())
+        for state, count in self._acd.agents_by_state().items():
+            metrics.AGENTS.labels(state=state.value).set(count)
+        if self._link.lag is not None and self._link.state is LinkState.UP:
+            metrics.AMI_LAG.set(self._link.lag)
+
+
+def ami_settings(settings: Settings) -> AmiSettings:
+    """How the link is made; raises ``ValueError`` without a secret."""
+    ami = settings.ami
+    if ami.secret is None:
+        raise ValueError("ami.secret: is missing; set it, or ami.secret_file, to the secret in manager.conf")
+    return AmiSettings(
+        host=ami.host,
+        port=ami.port,
+        username=ami.username,
+        secret=ami.secret.get_secret_value(),
+        tls=ssl.create_default_context(cafile=ami.ca_file) if ami.tls else None,
+        wanted=WANTED,
+    )
+
+
+def _mtime(file: Path) -> float | None:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,119 @@
+"""Saves what the core wants kept, behind the calls and never in their way.
+
+Law: asking never waits. Saves of one call coalesce to the newest, states of an agent are kept in order, a ticket is opened
+after its call was saved; none of them is dropped. While the database is away they wait in memory and are tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ctid import metrics
+from ctid.daemon.inbox import Inbox
+from ctid.db.agents import Agents
+from ctid.db.calls import Calls
+from ctid.db.session import DatabaseFault, faults
+from ctid.db.tickets import Tickets
+from ctid.domain.actions import OpenTicket
+from ctid.domain.events import TicketLinked
+from ctid.domain.types import AgentStatus, CallId, CallRecord
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 200
+_FIRST_RETRY = 0.25
+_LAST_RETRY = 5.0
+
+
+class Writer:
+    """One task that writes; ``pbx`` names the PBX whose calls these are."""
+
+    def __init__(self, engine: AsyncEngine, inbox: Inbox, pbx: str) -> None:
+        self._engine = engine
+        self._store = Calls(engine)
+        self._agents_store = Agents(engine)
+        self._tickets_store = Tickets(engine)
+        self._inbox = inbox
+        self._pbx = pbx
+        self._calls: dict[CallId, CallRecord] = {}
+        self._statuses: list[AgentStatus] = []
+        self._tickets: dict[CallId, OpenTicket] = {}
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    def save_call(self, record: CallRecord) -> None:
+        self._calls.pop(record.id, None)
+        self._calls[record.id] = record
+        self._wake()
+
+    def save_agent(self, status: AgentStatus) -> None:
+        self._statuses.append(status)
+        self._wake()
+
+    def open_ticket(self, action: OpenTicket) -> None:
+        self._tickets[action.call_id] = action
+        self._wake()
+
+    @property
+    def pending(self) -> int:
+        return len(self._calls) + len(self._statuses) + len(self._tickets)
+
+    async def run(self) -> None:
+        """Write for ever; a database that fails is waited for."""
+        retry = _FIRST_RETRY
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self.pending:
+                try:
+                    await self._write()
+                    retry = _FIRST_RETRY
+                except DatabaseFault as fault:
+                    log.warning("db.write_failed", error=str(fault), pending=self.pending, retry_in=retry)
+                    await asyncio.sleep(retry)
+                    retry = min(retry * 2, _LAST_RETRY)
+                metrics.DB_PENDING_WRITES.set(self.pending)
+            self._idle.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all is written, at most ``seconds``; say what was not."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.pending:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            log.error("db.not_written", pending=self.pending)
+
+    def _wake(self) -> None:
+        self._news.set()
+
+    async def _write(self) -> None:
+        calls = list(self._calls.values())[:_BATCH]
+        statuses = self._statuses[:_BATCH]
+        async with faults(self._engine):
+            if calls:
+                await self._store.save(calls)
+                for record in calls:  # a newer one may have come meanwhile
+                    if self._calls.get(record.id) is record:
+                        del self._calls[record.id]
+            if statuses:
+                await self._agents_store.save(statuses)
+                del self._statuses[: len(statuses)]
+            for action in [a for a in self._tickets.values() if a.call_id not in self._calls]:
+                ticket, opened = await self._tickets_store.open_for_call(
+                    pbx=self._pbx,
+                    call_id=action.call_id,
+                    agent=action.agent,
+                    contact_id=action.contact_id,
+                    customer_id=action.customer_id,
+                    caller=action.caller,
+                    at=action.at,
+                )
+                self._tickets.pop(action.call_id, None)
+                self._inbox.put(
+                    TicketLinked(at=action.at, call_id=action.call_id, agent=action.agent, ticket=ticket, opened=opened)
+                )
