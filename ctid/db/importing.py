@@ -1,0 +1,311 @@
+"""A site's own lists from CSV files: customers, contacts, agents and tickets.
+
+Law: the file is read and judged whole before anything is written; a bad line is named by its number and reason and harms no
+other. Importing a file again changes nothing; a column that is absent leaves what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Table, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ctid.db import cells, secrets
+from ctid.db.cells import BadCell, Cells
+from ctid.db.csvfile import Line, read_lines
+from ctid.db.numbers import normalise
+from ctid.db.session import reading, upsert, writing
+from ctid.db.tables import agent_lines, agents, contact_numbers, contacts, customers, tickets
+
+BATCH = 500
+
+
+class Kind(StrEnum):
+    CUSTOMERS = "customers"
+    CONTACTS = "contacts"
+    AGENTS = "agents"
+    TICKETS = "tickets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """A line that was not imported; ``line`` counts from 1, the header included, as an editor shows it."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What came of a file. With ``strict`` and bad lines, nothing was written and ``added`` and ``updated`` are 0."""
+
+    added: int
+    updated: int
+    bad: tuple[BadLine, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What a list's cells are read by: the numbers' country and outside-line prefix, and the zone of naive times."""
+
+    country: str
+    timezone: ZoneInfo
+    outside_prefix: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    """One good line: the columns of its table, and the lists that belong to it; ``None`` where the file has no such column."""
+
+    values: dict[str, Any]
+    numbers: list[tuple[str, str]] | None = None
+    lines: list[str] | None = None
+    pin: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    """What is in the database already: ids, the agents' PIN hashes, the contacts' customers."""
+
+    ids: dict[Kind, set[str]] = field(default_factory=dict)
+    pins: dict[str, str | None] = field(default_factory=dict)
+    customers_of: dict[str, str | None] = field(default_factory=dict)
+
+
+_TABLES: dict[Kind, Table] = {
+    Kind.CUSTOMERS: customers,
+    Kind.CONTACTS: contacts,
+    Kind.AGENTS: agents,
+    Kind.TICKETS: tickets,
+}
+_COLUMNS: dict[Kind, tuple[str, ...]] = {
+    Kind.CUSTOMERS: ("id", "name", "level", "notes"),
+    Kind.CONTACTS: ("id", "customer_id", "name", "department", "title", "level", "numbers", "notes"),
+    Kind.AGENTS: ("id", "name", "phone", "level", "pin", "lines", "email"),
+    Kind.TICKETS: (
+        *("id", "customer_id", "contact_id", "owner", "subject"),
+        *("category", "severity", "status", "created_at", "resolved_at"),
+    ),
+}
+_REQUIRED: dict[Kind, tuple[str, ...]] = {
+    Kind.CUSTOMERS: ("id", "name"),
+    Kind.CONTACTS: ("id", "name"),
+    Kind.AGENTS: ("id", "name"),
+    Kind.TICKETS: ("id", "subject", "created_at"),
+}
+
+
+async def import_csv(
+    engine: AsyncEngine,
+    kind: Kind,
+    file: Path,
+    site: Site,
+    *,
+    strict: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Imported:
+    """Import the file's good lines, or with ``strict`` none unless all are good.
+
+    ``progress`` is called with the lines written and the lines to write. Raises ``CsvFault`` for a file that cannot be read as
+    that list at all.
+    """
+    content = await asyncio.to_thread(read_lines, file, known=_COLUMNS[kind], required=_REQUIRED[kind])
+    known = await _known(engine)
+    bad = [BadLine(line=line, reason=reason) for line, reason in content.broken]
+    rows: list[_Row] = []
+    seen: dict[str, int] = {}
+    for line in content.lines:
+        try:
+            row = _read(kind, line, known, site)
+            _check_first(row, line, seen)
+            rows.append(row)
+        except BadCell as reason:
+            bad.append(BadLine(line=line.number, reason=str(reason)))
+    bad.sort(key=lambda line: line.line)
+    warnings = tuple(f"the column {name!r} is not known and was left out" for name in content.unknown_columns)
+    if strict and bad:
+        return Imported(added=0, updated=0, bad=tuple(bad), warnings=warnings)
+    await _hash_pins(rows, known)
+    await _write(engine, kind, rows, strict=strict, progress=progress)
+    added = sum(row.values["id"] not in known.ids[kind] for row in rows)
+    return Imported(added=added, updated=len(rows) - added, bad=tuple(bad), warnings=warnings)
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+async def _known(engine: AsyncEngine) -> _Known:
+    known = _Known()
+    async with reading(engine) as connection:
+        for kind, table in _TABLES.items():
+            known.ids[kind] = set((await connection.scalars(select(table.c.id))).all())
+        for row in await connection.execute(select(agents.c.id, agents.c.pin_hash)):
+            known.pins[row.id] = row.pin_hash
+        for row in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
+            known.customers_of[row.id] = row.customer_id
+    return known
+
+
+def _read(kind: Kind, line: Line, known: _Known, site: Site) -> _Row:
+    match kind:
+        case Kind.CUSTOMERS:
+            return _customer(line.cells)
+        case Kind.CONTACTS:
+            return _contact(line.cells, known, site)
+        case Kind.AGENTS:
+            return _agent(line.cells)
+        case Kind.TICKETS:
+            return _ticket(line.cells, known, site)
+
+
+def _check_first(row: _Row, line: Line, seen: dict[str, int]) -> None:
+    first = seen.setdefault(row.values["id"], line.number)
+    if first != line.number:
+        raise BadCell(f"id: {cells.shown(row.values['id'])} was already on line {first}")
+
+
+def _customer(cell: Cells) -> _Row:
+    values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": cells.text(cell, "name", needed=True)}
+    if "level" in cell:
+        values["level"] = cells.whole(cell, "level", 1, 5) or 1
+    if "notes" in cell:
+        values["notes"] = cells.text(cell, "notes", longest=10_000)
+    return _Row(values=values)
+
+
+def _contact(cell: Cells, known: _Known, site: Site) -> _Row:
+    values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": cells.text(cell, "name", needed=True)}
+    if "customer_id" in cell:
+        values["customer_id"] = cells.reference(cell, "customer_id", known.ids[Kind.CUSTOMERS], "customer")
+    for column in ("department", "title"):
+        if column in cell:
+            values[column] = cells.text(cell, column)
+    if "level" in cell:
+        values["level"] = cells.whole(cell, "level", 1, 5)
+    if "notes" in cell:
+        values["notes"] = cells.text(cell, "notes", longest=10_000)
+    numbers: list[tuple[str, str]] | None = None
+    if "numbers" in cell:
+        numbers = []
+        for given in cells.several(cell, "numbers"):
+            number = normalise(given, site.country, site.outside_prefix)
+            if number is None:
+                raise BadCell(f"numbers: {cells.shown(given)} is not a telephone number")
+            if number not in (known_number for known_number, _ in numbers):
+                numbers.append((number, given))
+    return _Row(values=values, numbers=numbers)
+
+
+def _agent(cell: Cells) -> _Row:
+    values: dict[str, Any] = {"id": cells.topic_key(cell, "id"), "name": cells.text(cell, "name", needed=True)}
+    if "phone" in cell:
+        values["phone"] = cells.endpoint(cell, "phone")
+    if "level" in cell:
+        values["level"] = cells.whole(cell, "level", 1, 3) or 1
+    if "email" in cell:
+        values["email"] = cells.email(cell, "email")
+    lines = list(dict.fromkeys(cells.several(cell, "lines"))) if "lines" in cell else None
+    return _Row(values=values, lines=lines, pin=cells.pin(cell, "pin") if "pin" in cell else None)
+
+
+def _ticket(cell: Cells, known: _Known, site: Site) -> _Row:
+    values: dict[str, Any] = {
+        "id": cells.key(cell, "id"),
+        "subject": cells.text(cell, "subject", needed=True, longest=1000),
+        **_ticket_times(cell, site.timezone),
+    }
+    if "customer_id" in cell:
+        values["customer_id"] = cells.reference(cell, "customer_id", known.ids[Kind.CUSTOMERS], "customer")
+    if "contact_id" in cell:
+        values["contact_id"] = cells.reference(cell, "contact_id", known.ids[Kind.CONTACTS], "contact")
+        if values.get("customer_id") is None and values["contact_id"] is not None:
+            values["customer_id"] = known.customers_of[values["contact_id"]]
+    if "owner" in cell:
+        values["owner"] = cells.reference(cell, "owner", known.ids[Kind.AGENTS], "agent")
+    if "category" in cell:
+        values["category"] = cells.text(cell, "category")
+    if "severity" in cell:
+        values["severity"] = cells.whole(cell, "severity", 1, 5) or 3
+    if "status" in cell:
+        values["status"] = cells.one_of(cell, "status", ("open", "pending", "resolved", "closed")) or "open"
+    return _Row(values=values)
+
+
+def _ticket_times(cell: Cells, timezone: ZoneInfo) -> dict[str, datetime | None]:
+    created = cells.instant(cell, "created_at", timezone)
+    if created is None:
+        raise BadCell("created_at: is empty; the owner of a caller's newest ticket is found by it")
+    if "resolved_at" not in cell:
+        return {"created_at": created}
+    resolved = cells.instant(cell, "resolved_at", timezone)
+    if resolved is not None and resolved < created:
+        raise BadCell("resolved_at: is before created_at")
+    return {"created_at": created, "resolved_at": resolved}
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+async def _hash_pins(rows: Iterable[_Row], known: _Known) -> None:
+    """Put each PIN's hash into its row; the stored one where the PIN is the same, so that a repeat changes nothing."""
+    for row in rows:
+        if row.pin is None:
+            continue
+        stored = known.pins.get(row.values["id"])
+        same = stored is not None and await secrets.pin_fits(stored, row.pin)
+        row.values["pin_hash"] = stored if same else await secrets.hash_pin(row.pin)
+
+
+async def _write(
+    engine: AsyncEngine, kind: Kind, rows: Sequence[_Row], *, strict: bool, progress: Callable[[int, int], None]
+) -> None:
+    # Short transactions leave the daemon its turn; a strict import is one, so that it is done whole or not at all.
+    step = max(len(rows), 1) if strict else BATCH
+    for start in range(0, len(rows), step):
+        async with writing(engine) as connection:
+            for first in range(start, min(start + step, len(rows)), BATCH):
+                batch = rows[first : first + BATCH]
+                await _put(connection, _TABLES[kind], [row.values for row in batch])
+                await _put_numbers(connection, [row for row in batch if row.numbers is not None])
+                await _put_lines(connection, [row for row in batch if row.lines is not None])
+                progress(first + len(batch), len(rows))
+
+
+async def _put(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    # Rows of one file may still differ in their columns: a PIN left empty keeps the one stored.
+    shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        shapes.setdefault(tuple(row), []).append(row)
+    for shape, alike in shapes.items():
+        statement = upsert(connection, table)
+        changed = {name: statement.excluded[name] for name in shape if name != "id"}
+        await connection.execute(statement.on_conflict_do_update(index_elements=[table.c.id], set_=changed), alike)
+
+
+async def _put_numbers(connection: AsyncConnection, rows: Sequence[_Row]) -> None:
+    ids = [row.values["id"] for row in rows]
+    await connection.execute(delete(contact_numbers).where(contact_numbers.c.contact_id.in_(ids)))
+    new = [
+        {"contact_id": row.values["id"], "number": number, "given": given, "position": position}
+        for row in rows
+        for position, (number, given) in enumerate(row.numbers or ())
+    ]
+    if new:
+        await connection.execute(contact_numbers.insert(), new)
+
+
+async def _put_lines(connection: AsyncConnection, rows: Sequence[_Row]) -> None:
+    ids = [row.values["id"] for row in rows]
+    await connection.execute(delete(agent_lines).where(agent_lines.c.agent_id.in_(ids)))
+    new = [{"agent_id": row.values["id"], "line": line} for row in rows for line in row.lines or ()]
+    if new:
+        await connection.execute(agent_lines.insert(), new)
