@@ -84,7 +84,8 @@ class LinkState(StrEnum):
 class AmiSettings:
     """Where the PBX is and how patient the link is; all durations in seconds.
 
-    ``wanted`` names the events to parse and deliver, ``None`` for all; FullyBooted always is. ``tls`` is ``None`` for plain TCP.
+    ``wanted`` names the events to parse and deliver, ``None`` for all; FullyBooted always is. ``tls`` is ``None``
+    for plain TCP.
     """
 
     host: str
@@ -92,7 +93,7 @@ class AmiSettings:
     username: str
     secret: str = field(repr=False)
     tls: ssl.SSLContext | None = None
-    wanted: frozenset[str] | None = None
+    wanted: frozenset[bytes] | None = None
     connect_seconds: float = 5.0
     ping_seconds: float = 2.0
     dead_seconds: float = 4.0  # a ping unanswered this long
@@ -260,8 +261,8 @@ class AmiLink(Manager):  # type: ignore[misc]
         )
         self.settings = settings
         self.protocol: _Session | None = None
-        self.wanted = None if settings.wanted is None else settings.wanted | {_BOOTED}
-        self.framed = None if self.wanted is None else frozenset(name.encode() for name in self.wanted)
+        self.framed = None if settings.wanted is None else settings.wanted | {_BOOTED.encode()}
+        self.wanted = None if self.framed is None else frozenset(name.decode() for name in self.framed)
         self.own_ids = Action.action_id_generator.uid.join(("action/", "/"))
         self.state = LinkState.DOWN
         self.events: Counter[str] = Counter()

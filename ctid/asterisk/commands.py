@@ -1,0 +1,132 @@
+"""The core's actions as AMI.
+
+Law: a route is one TCP write of two actions, ``Setvar`` (the commit) and ``PlayDTMF`` (the doorbell). It quotes the
+daemon's epoch and the channel's sequence number, so that the dialplan refuses what is late or was sent by a daemon of
+before. What is past its deadline is not sent; nothing is sent twice. ``RouteRefused`` says that the PBX certainly did
+not take the route: of a route whose answer never came that is not known, and the reservation's own time-out decides.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
+from ctid.domain.actions import Beat, Overflow, Ring, Say
+from ctid.domain.events import RouteRefused
+
+log = structlog.get_logger(__name__)
+
+#: Seconds from the decision after which a command is not sent any more, and from sending after which no answer counts.
+DEADLINE: Final = 3.0
+
+# The dialplan filters the argument to these characters: another name would dial somebody else.
+_WORD: Final = re.compile(r"[A-Za-z0-9_+-]{1,80}")
+_EPOCH: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_GONE: Final = ("No such channel", "Channel not found")
+
+
+class Commands:
+    """Carries out the core's actions on one PBX.
+
+    ``epoch`` names this run of the daemon. ``now`` is the clock of the core's events, Unix seconds: decisions are
+    judged late by it. ``on_refused`` is called, at once or later, with what the core must know; it should only
+    append.
+    """
+
+    def __init__(
+        self, link: AmiLink, *, epoch: str, now: Callable[[], float], on_refused: Callable[[RouteRefused], None]
+    ) -> None:
+        if not _EPOCH.fullmatch(epoch):
+            raise ValueError(f"epoch {epoch!r} must be letters, digits, _ and -")
+        self._link = link
+        self._epoch = epoch
+        self._now = now
+        self._on_refused = on_refused
+
+    async def claim(self) -> None:
+        """Make this daemon the acting one: older routes die, and the lease begins. Raises ``AmiError``.
+
+        To be called at the end of each resync: a PBX that was started anew has lost both globals.
+        """
+        await self._link.call("Setvar", {"Variable": "CTID_EPOCH", "Value": self._epoch})
+        await self._link.call("Setvar", {"Variable": "CTID_HEARTBEAT", "Value": self._heartbeat(self._now())})
+
+    def carry_out(self, action: Ring | Overflow | Say | Beat, *, decided_at: float) -> None:
+        """Send the action now, or drop it with a line in the log; never raises, never waits.
+
+        ``decided_at`` is the time of the event that led to it, by the clock ``now``.
+        """
+        match action:
+            case Beat():
+                self._beat(action)
+            case Ring(endpoint=endpoint, seconds=seconds):
+                self._route(action, f"dial:{endpoint}:{math.ceil(seconds)}", endpoint, decided_at)
+            case Overflow(to=to):
+                self._route(action, f"overflow:{to}:", to, decided_at)
+            case Say(word=word):
+                self._route(action, f"say:{word}:", word, decided_at)
+
+    def _route(self, action: Ring | Overflow | Say, verb: str, word: str, decided_at: float) -> None:
+        channel, seq = action.channel, action.seq
+        call = None if isinstance(action, Say) else action.call_id
+
+        def refuse(reason: str) -> None:
+            log.warning("route.refused", call=call, channel=channel, seq=seq, route=verb, reason=reason)
+            if call is not None:
+                self._on_refused(RouteRefused(at=self._now(), call_id=call, seq=seq, reason=reason))
+
+        def on_reply(error: AmiError | None) -> None:
+            if error is None:
+                return
+            if not isinstance(error, AmiRefused):
+                log.warning("route.unanswered", call=call, channel=channel, seq=seq, route=verb, error=str(error))
+            elif error.action == "Setvar" or error.reason in _GONE:
+                refuse(str(error))
+            else:  # committed, only the doorbell failed: the dialplan finds the route one tick later
+                log.warning("route.doorbell_failed", call=call, channel=channel, seq=seq, error=str(error))
+
+        late = self._now() - decided_at
+        if not _WORD.fullmatch(word):
+            refuse(f"{word!r} must be letters, digits, _, - and +: the dialplan takes no other name")
+        elif late > DEADLINE:
+            refuse(f"decided {late:.1f} s ago, too late to be sent")
+        else:
+            route = f"{self._epoch}:{seq}:{verb}"
+            try:
+                self._link.send_now(
+                    ("Setvar", {"Channel": channel, "Variable": "CTID_ROUTE", "Value": route}),
+                    ("PlayDTMF", {"Channel": channel, "Digit": "D", "Receive": "true"}),
+                    on_reply=on_reply,
+                    deadline=DEADLINE,
+                )
+            except (AmiError, ValueError) as error:
+                refuse(str(error))
+
+    def _beat(self, action: Beat) -> None:
+        """Renew the lease as of the core's own time: a core that lags behind loses it, however promptly it is sent."""
+
+        def on_reply(error: AmiError | None) -> None:
+            if error is not None and not isinstance(error, AmiDown):
+                log.warning("beat.failed", error=str(error))
+
+        late = self._now() - action.at
+        if late > DEADLINE:
+            log.warning("beat.dropped", late_seconds=round(late, 1))
+            return
+        beat = {"Variable": "CTID_HEARTBEAT", "Value": self._heartbeat(action.at)}
+        with suppress(AmiDown):  # the link says so itself; a lost lease is what the fallback is for
+            self._link.send_now(("Setvar", beat), on_reply=on_reply, deadline=DEADLINE)
+
+    def _heartbeat(self, at: float) -> str:
+        """``at`` by the PBX's clock, in whole seconds as its ``EPOCH`` counts.
+
+        The offset between the two clocks comes from the link, which learns the PBX's from the Timestamp of each
+        answered ping: hosts that differ by more than the lease would otherwise count ctid as dead.
+        """
+        return str(math.floor(at + self._link.pbx_now() - self._now()))

@@ -1,0 +1,194 @@
+"""Sound files: whether the recording is there, whole, and as long as the ledger says.
+
+Law: nothing Asterisk says about a file is believed; it is opened and measured. Only files under the recordings root
+are opened, whatever the path holds: no way up, no link out, no device. A file is complete when its header and its
+bytes agree with each other and with the ledger; a call's missing or damaged file is a fact to be kept, never an
+error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
+
+import structlog
+
+from ctid.domain.types import RecordingRecord, RecordingState
+
+log = structlog.get_logger(__name__)
+
+#: Seconds a file may differ from the ledger.
+TOLERANCE: Final = 1.0
+#: Seconds to wait for a file that is not there yet, or whose last bytes are still being written.
+PATIENCE: Final = 3.0
+_LOOK_EVERY: Final = 0.1
+
+_PCM, _ALAW, _ULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
+#: No WAV that Asterisk writes has its sound further in.
+_MOST_CHUNKS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """A sound file as found. ``seconds`` counts the bytes on disk, whatever the header claims.
+
+    ``fault`` says why the file is damaged by itself; ``None`` for a whole one. ``size`` is in bytes.
+    """
+
+    size: int
+    seconds: float | None
+    fault: str | None
+    sha256: str | None = None
+
+
+async def measure(
+    root: Path,
+    path: str,
+    *,
+    recording_id: str,
+    expected_seconds: float | None,
+    tolerance: float = TOLERANCE,
+    patience: float = PATIENCE,
+) -> RecordingRecord:
+    """Measure one closed recording, in a thread.
+
+    ``path`` is relative to ``root``, or absolute below it, as Asterisk tells it; the record's path is relative.
+    ``expected_seconds`` is the ledger's bridged time, ``None`` to judge the file by itself. Waits ``patience`` seconds
+    at most for a file that is not there or not whole yet. Never raises for what a file or a path may be.
+    """
+    relative = confined(root, path)
+    if relative is None:
+        log.warning("recording.outside_root", recording=recording_id, path=path, root=str(root))
+        name = PurePosixPath(path).name
+        return RecordingRecord(id=recording_id, path=name, state=RecordingState.MISSING)
+    file = root / relative
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    sound = await asyncio.to_thread(look, file, root)
+    while (sound is None or sound.fault is not None) and loop.time() < until:
+        await asyncio.sleep(_LOOK_EVERY)
+        sound = await asyncio.to_thread(look, file, root)
+    if sound is not None:
+        sound = await asyncio.to_thread(look, file, root, digest=True)
+    if sound is None:
+        log.warning("recording.missing", recording=recording_id, path=relative)
+        return RecordingRecord(id=recording_id, path=relative, state=RecordingState.MISSING)
+    fault = sound.fault
+    if fault is None and expected_seconds is not None and sound.seconds is not None:
+        off = sound.seconds - expected_seconds
+        fault = f"{off:+.1f} s against the ledger" if abs(off) > tolerance else None
+    if fault is not None:
+        log.warning("recording.damaged", recording=recording_id, path=relative, fault=fault)
+    return RecordingRecord(
+        id=recording_id,
+        path=relative,
+        state=RecordingState.COMPLETE if fault is None else RecordingState.DAMAGED,
+        seconds=sound.seconds,
+        sha256=sound.sha256,
+    )
+
+
+def confined(root: Path, path: str) -> str | None:
+    """``path`` relative to ``root``; ``None`` when it names nothing below it."""
+    if not path or "\0" in path:
+        return None
+    pure = PurePosixPath(path)
+    if pure.is_absolute():
+        if not pure.is_relative_to(PurePosixPath(root)):
+            return None
+        pure = pure.relative_to(PurePosixPath(root))
+    return str(pure) if pure.parts and ".." not in pure.parts else None
+
+
+def look(file: Path, root: Path, *, digest: bool = False) -> Sound | None:
+    """Open and judge a file below ``root``; ``None`` when there is none, or a link leads out. Blocks on the disk."""
+    try:
+        if not file.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
+            return None
+        # The last part may not be a link any more, and a pipe may not make us wait.
+        opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        return None
+    with open(opened, "rb") as stream:  # noqa: PTH123 - a descriptor
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        sound = _judge(stream, status.st_size)
+        if not digest:
+            return sound
+        stream.seek(0)
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        return Sound(size=sound.size, seconds=sound.seconds, fault=sound.fault, sha256=sha256)
+
+
+def disk_free(root: Path) -> int:
+    """Bytes a recording may still take on the disk of ``root``. Raises ``OSError`` where there is no such folder."""
+    return shutil.disk_usage(root).free
+
+
+def _judge(stream: BinaryIO, size: int) -> Sound:
+    """Set the file's header against its bytes."""
+    head = stream.read(12)
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return Sound(size=size, seconds=None, fault="no RIFF/WAVE header")
+    end = int.from_bytes(head[4:8], "little") + 8
+    a_second, length = _chunks(stream)
+    if length is None:
+        return Sound(size=size, seconds=None, fault="no data chunk")
+    if a_second is None:
+        return Sound(size=size, seconds=None, fault="its format is none of PCM, u-law and a-law")
+    begin = stream.tell()
+    fault = _fault(size=size, end=end, begin=begin, length=length)
+    there = length if fault is None else size - begin
+    return Sound(size=size, seconds=round(there / a_second, 3), fault=fault)
+
+
+def _chunks(stream: BinaryIO) -> tuple[int | None, int | None]:
+    """Walk to the data chunk's bytes: what fmt says a second takes, and how many bytes data claims."""
+    a_second: int | None = None
+    for _ in range(_MOST_CHUNKS):
+        chunk = stream.read(8)
+        if len(chunk) < 8:
+            break
+        name, length = struct.unpack("<4sI", chunk)
+        if name == b"data":
+            return a_second, length
+        begin = stream.tell()
+        if name == b"fmt ":
+            a_second = _bytes_a_second(stream.read(min(length, 40)))
+        stream.seek(begin + length + length % 2)
+    return a_second, None
+
+
+def _fault(*, size: int, end: int, begin: int, length: int) -> str | None:
+    """Why header and bytes disagree: ``end`` is where RIFF claims to end, ``begin`` and ``length`` are those of data."""
+    there = size - begin
+    if there == 0:
+        return "only a header, no sound"
+    if length == 0:
+        return "its header was never closed: Asterisk was killed"
+    if length > there:
+        return f"{length - there} bytes of sound are cut off"
+    if end > size:
+        return "its header claims more bytes than there are"
+    if end < begin + length or size - end > 1:  # an odd length is padded by one byte
+        return "its header claims fewer bytes than there are"
+    return None
+
+
+def _bytes_a_second(fmt: bytes) -> int | None:
+    """What one second of sound takes, ``None`` for formats whose bytes do not count time."""
+    if len(fmt) < 16:
+        return None
+    kind, channels, rate, _, block, bits = struct.unpack("<HHIIHH", fmt[:16])
+    if kind == _EXTENSIBLE and len(fmt) >= 26:
+        kind = int.from_bytes(fmt[24:26], "little")
+    right = block == channels * bits // 8 and (kind == _PCM or (kind in (_ALAW, _ULAW) and bits == 8))
+    return rate * block if right and rate * block > 0 else None
