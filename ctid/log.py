@@ -22,12 +22,12 @@ _SHORTEST_SECRET = 4
 
 def setup(
     level: Literal["debug", "info", "warning", "error"] = "info",
-    format: Literal["console", "json"] = "console",
+    format: Literal["console", "json"] = "console",  # noqa: A002 - named as the key of [log]
     *,
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
 ) -> None:
-    """Send everything that is logged, by ctid or a library, to ``stream`` (standard error); may be called again.
+    """Send everything that is logged, by ctid or a library, to ``stream`` (default: standard error).
 
     ``secrets`` are texts that are struck out wherever they appear, tracebacks included.
     """

@@ -1,7 +1,7 @@
 """Every metric ctid has, and the page Prometheus reads them from.
 
-Law: declared here and nowhere else, and never a label per call, agent or number: each label has a short list of
-values, known beforehand, so that the page cannot grow with the traffic.
+Law: declared here and nowhere else, and never a label per call, agent or number: each label has a short list
+of values, known beforehand, so that the page cannot grow with the traffic.
 """
 
 from __future__ import annotations
@@ -34,13 +34,45 @@ GCCollector(registry=REGISTRY)
 
 #: The AMI events ctid reads; whatever else a PBX sends counts as "other".
 AMI_EVENTS = frozenset(
-    (
-        "AgentCalled AgentComplete AgentConnect AttendedTransfer BlindTransfer BridgeCreate BridgeDestroy "
-        "BridgeEnter BridgeLeave BridgeMerge ContactStatus DeviceStateChange DialBegin DialEnd DialState "
-        "FullyBooted Hangup Hold LocalBridge LocalOptimizationBegin LocalOptimizationEnd MixMonitorMute "
-        "MixMonitorStart MixMonitorStop MusicOnHoldStart MusicOnHoldStop Newchannel Newstate OriginateResponse "
-        "PeerStatus QueueCallerAbandon QueueCallerJoin QueueCallerLeave Reload Shutdown Unhold UserEvent"
-    ).split()
+    [
+        "AgentCalled",
+        "AgentComplete",
+        "AgentConnect",
+        "AttendedTransfer",
+        "BlindTransfer",
+        "BridgeCreate",
+        "BridgeDestroy",
+        "BridgeEnter",
+        "BridgeLeave",
+        "BridgeMerge",
+        "ContactStatus",
+        "DeviceStateChange",
+        "DialBegin",
+        "DialEnd",
+        "DialState",
+        "FullyBooted",
+        "Hangup",
+        "Hold",
+        "LocalBridge",
+        "LocalOptimizationBegin",
+        "LocalOptimizationEnd",
+        "MixMonitorMute",
+        "MixMonitorStart",
+        "MixMonitorStop",
+        "MusicOnHoldStart",
+        "MusicOnHoldStop",
+        "Newchannel",
+        "Newstate",
+        "OriginateResponse",
+        "PeerStatus",
+        "QueueCallerAbandon",
+        "QueueCallerJoin",
+        "QueueCallerLeave",
+        "Reload",
+        "Shutdown",
+        "Unhold",
+        "UserEvent",
+    ]
 )
 
 # Decisions take microseconds when the database is quick and half a second when it is given up on.
@@ -58,13 +90,9 @@ LEASE_MISSED = Counter(
     registry=REGISTRY,
 )
 MQTT_CONNECTED = Gauge("ctid_mqtt_connected", "1 while the MQTT broker is connected.", registry=REGISTRY)
-MQTT_DROPPED = Counter(
-    "ctid_mqtt_dropped", "Messages given up before they were published.", registry=REGISTRY
-)
+MQTT_DROPPED = Counter("ctid_mqtt_dropped", "Messages given up before they were published.", registry=REGISTRY)
 CALLS = Counter("ctid_calls", "Calls that ended.", ["direction", "outcome"], registry=REGISTRY)
-DECISIONS = Counter(
-    "ctid_routing_decisions", "Offers made, by the rule that chose.", ["rule"], registry=REGISTRY
-)
+DECISIONS = Counter("ctid_routing_decisions", "Offers made, by the rule that chose.", ["rule"], registry=REGISTRY)
 DECISION_SECONDS = Histogram(
     "ctid_routing_decision_seconds",
     "From the caller's being held, or an agent's becoming free, to the decision.",
@@ -84,9 +112,7 @@ LONGEST_WAIT = Gauge(
     registry=REGISTRY,
 )
 AGENTS = Gauge("ctid_agents", "Agents by state.", ["state"], registry=REGISTRY)
-RECORDINGS = Counter(
-    "ctid_recordings", "Recordings closed, by what became of them.", ["state"], registry=REGISTRY
-)
+RECORDINGS = Counter("ctid_recordings", "Recordings closed, by what became of them.", ["state"], registry=REGISTRY)
 UNLINKED_RECORDINGS = Gauge(
     "ctid_unlinked_recordings", "Recordings of answered calls that hang on no ticket.", registry=REGISTRY
 )
@@ -96,9 +122,7 @@ LEDGER_DRIFT = Gauge(
     "The greatest difference between an agent's talk in memory and in the database.",
     registry=REGISTRY,
 )
-ODDITIES = Counter(
-    "ctid_oddities", "Things the state tables do not allow; the log has each.", registry=REGISTRY
-)
+ODDITIES = Counter("ctid_oddities", "Things the state tables do not allow; the log has each.", registry=REGISTRY)
 
 _AMI_EVENTS_TOTAL = Counter("ctid_ami_events", "AMI events read, by name.", ["event"], registry=REGISTRY)
 
@@ -121,7 +145,7 @@ def count_ami_event(name: str) -> None:
     _BY_EVENT.get(name, _OTHER).inc()
 
 
-class AddressTaken(Exception):
+class AddressTakenError(Exception):
     """The metrics' address cannot be listened on; the message is one line that says what to do."""
 
 
@@ -140,13 +164,11 @@ class MetricsPage:
 
 
 def serve(listen: Address) -> MetricsPage:
-    """Serve ``/metrics`` from a thread of its own until closed. Raises ``AddressTaken``."""
+    """Serve ``/metrics`` from a thread of its own until closed. Raises ``AddressTakenError``."""
     try:
         server, thread = start_http_server(listen.port, addr=listen.host, registry=REGISTRY)
     except OSError as error:
-        raise AddressTaken(
-            f"metrics.listen: cannot listen on {listen} ({error.strerror}); stop what uses it or set another address"
+        raise AddressTakenError(
+            f"metrics.listen: cannot listen on {listen} ({error.strerror}); free it or set another"
         ) from None
-    return MetricsPage(
-        address=Address(host=listen.host, port=server.server_port), server=server, thread=thread
-    )
+    return MetricsPage(address=Address(host=listen.host, port=server.server_port), server=server, thread=thread)

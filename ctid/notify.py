@@ -44,9 +44,7 @@ class Notifier:
         if not self._address:
             return
         try:
-            with socket.socket(
-                socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-            ) as way:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as way:
                 way.sendto(words.encode(), self._address)
         except OSError as error:
             _log.warning("systemd did not take a notification", error=str(error))

@@ -11,7 +11,7 @@ from ctid.config.wording import near, plain
 ENV_PREFIX = "CTID_"
 
 
-class ConfigurationFaults(Exception):
+class ConfigurationFaults(Exception):  # noqa: N818 - many faults, not one error
     """Everything that is wrong with a configuration; ``faults`` holds one line each."""
 
     def __init__(self, faults: tuple[str, ...]) -> None:
@@ -45,11 +45,7 @@ def fault(error: Mapping[str, Any], given: Mapping[str, Any]) -> str:
         text = f"is none of the words known here; write {context['expected']}"
     elif kind.startswith(("greater_than", "less_than")):
         least, most = context.get("ge"), context.get("le")
-        text = (
-            f"is too small; write at least {least}"
-            if least is not None
-            else f"is too big; write at most {most}"
-        )
+        text = f"is too small; write at least {least}" if least is not None else f"is too big; write at most {most}"
     elif kind == "string_too_short":
         text = "is empty; write it or leave the key out"
     elif kind == "string_too_long":

@@ -48,21 +48,12 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
     _default_database(data)
     faults += _duplicates(data)
     ami = data.get("ami", {})
-    if (
-        pbx
-        and isinstance(ami, dict)
-        and "secret" not in ami
-        and not any(f.startswith("ami.secret") for f in faults)
-    ):
-        faults.append(
-            "ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file"
-        )
+    if pbx and isinstance(ami, dict) and "secret" not in ami and not any(f.startswith("ami.secret") for f in faults):
+        faults.append("ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file")
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        raise ConfigurationFaults(
-            tuple(fault(one, given) for one in error.errors()) + tuple(faults)
-        ) from None
+        raise ConfigurationFaults(tuple(fault(one, given) for one in error.errors()) + tuple(faults)) from None
     if faults:
         raise ConfigurationFaults(tuple(faults))
     if settings.routing.country is None:
@@ -71,8 +62,7 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
         )
     if not settings.lines:
         warnings.append("lines: there is none; add [[lines]] with a name and numbers, or no call is routed")
-    settings._warnings = tuple(warnings)
-    return settings
+    return settings.warned(tuple(warnings))
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -91,11 +81,8 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _exposed(path: Path, data: Mapping[str, Any]) -> list[str]:
     """A warning when everyone on the machine can read secrets in the file."""
-    holds = any(
-        isinstance(found := data.get(section), dict) and key in found for section, key in SECRETS[:2]
-    ) or (
-        isinstance(base := data.get("database"), dict)
-        and re.search(r"://[^/@]*:[^/@]+@", str(base.get("url")))
+    holds = any(isinstance(found := data.get(section), dict) and key in found for section, key in SECRETS[:2]) or (
+        isinstance(base := data.get("database"), dict) and re.search(r"://[^/@]*:[^/@]+@", str(base.get("url")))
     )
     if holds and path.stat().st_mode & 0o004:
         return [f"{plain(str(path))}: everyone may read the secrets in it; chmod 640 it, its group ctid's"]
@@ -116,9 +103,7 @@ def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
                 data["lines"] = None
             if not isinstance(data["lines"], list):
                 del data["lines"]
-                faults.append(
-                    f'{name}: is no JSON array; write CTID_LINES=[{{"name": "sales", "numbers": ["4001"]}}]'
-                )
+                faults.append(f'{name}: is no JSON array; write CTID_LINES=[{{"name": "sales", "numbers": ["4001"]}}]')
         elif mark and section in SECTIONS:
             data.setdefault(section, {})[key] = value
         elif mark:
@@ -174,9 +159,7 @@ def _duplicates(data: Mapping[str, Any]) -> list[str]:
             continue
         name, own = line.get("name"), line.get("numbers")
         if isinstance(name, str) and names.setdefault(name, position) != position:
-            faults.append(
-                f"lines[{position}].name: {shown(name)} is line {names[name]}'s too; give each its own name"
-            )
+            faults.append(f"lines[{position}].name: {shown(name)} is line {names[name]}'s too; give each its own name")
         for number in own if isinstance(own, list) else []:
             plain = bare_number(number) if isinstance(number, str) else ""
             if plain and plain in numbers:

@@ -6,7 +6,7 @@ Law: a ``Settings`` is right in all its parts; the figures of the core come from
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -149,15 +149,16 @@ class Settings(Section):
         """What works but should be mended, one line each."""
         return self._warnings
 
+    def warned(self, warnings: tuple[str, ...]) -> Self:
+        """These settings with the warnings that came up while they were read."""
+        self._warnings = warnings
+        return self
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secrets in clear, for ``log.setup`` to keep out of the log."""
         inside = urlsplit(self.database.url.get_secret_value()).password
-        clear = [
-            secret.get_secret_value()
-            for secret in (self.ami.secret, self.mqtt.password)
-            if secret is not None
-        ]
+        clear = [secret.get_secret_value() for secret in (self.ami.secret, self.mqtt.password) if secret is not None]
         return tuple(clear + ([inside] if inside else []))
 
     def policy(self) -> Policy:

@@ -78,9 +78,7 @@ def _database_url(value: SecretStr) -> SecretStr:
     """The URL as written, never part of a message: it may hold a password. ``ctid.db`` knows the rest."""
     scheme, mark, _ = value.get_secret_value().partition("://")
     if not mark or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
-        raise ValueError(
-            "is no database ctid knows; write sqlite:////PATH/FILE or postgresql://USER@HOST/NAME"
-        )
+        raise ValueError("is no database ctid knows; write sqlite:////PATH/FILE or postgresql://USER@HOST/NAME")
     return value
 
 
@@ -88,11 +86,7 @@ def _web_url(value: str) -> str:
     try:
         url = urlsplit(value)
         usable = (
-            url.scheme in ("http", "https")
-            and url.hostname
-            and url.port != 0
-            and not url.query
-            and not url.fragment
+            url.scheme in ("http", "https") and url.hostname and url.port != 0 and not url.query and not url.fragment
         )
     except ValueError:
         usable = False
@@ -122,9 +116,7 @@ def _readable(value: Path) -> Path:
         with value.open("rb"):
             return value
     except OSError as error:
-        raise ValueError(
-            f"cannot be read ({error.strerror}); name a file that ctid's user may read"
-        ) from None
+        raise ValueError(f"cannot be read ({error.strerror}); name a file that ctid's user may read") from None
 
 
 def _absolute(value: Path) -> Path:
@@ -141,9 +133,7 @@ def bare_number(value: str) -> str:
 def _number(value: str) -> str:
     plain = bare_number(value)
     if not re.fullmatch(r"\+?[0-9A-Za-z*#]{1,40}", plain):
-        raise ValueError(
-            f"{shown(value)} is no number that can be dialled; write its digits as the PBX sends them"
-        )
+        raise ValueError(f"{shown(value)} is no number that can be dialled; write its digits as the PBX sends them")
     return plain
 
 
@@ -157,12 +147,10 @@ def _agents(value: object) -> tuple[str, ...] | None:
     if value == "all":
         return None
     if not isinstance(value, list | tuple):
-        raise ValueError('is no list; write "all", or the agents\' ids as ["7", "8"]')
+        raise ValueError('is no list; write "all", or the agents\' ids as ["7", "8"]')  # noqa: TRY004 - pydantic collects ValueErrors
     for one in value:
         if not isinstance(one, str) or not AGENT_ID.fullmatch(one):
-            raise ValueError(
-                f"{shown(one)} is no agent's id; write ids in quotes, of letters, digits and . _ @ -"
-            )
+            raise ValueError(f"{shown(one)} is no agent's id; write ids in quotes, of letters, digits and . _ @ -")
     if len(set(value)) != len(value):
         raise ValueError("names an agent twice; name each once")
     return tuple(value)
@@ -171,14 +159,12 @@ def _agents(value: object) -> tuple[str, ...] | None:
 def _hours(value: object) -> tuple[OpenHours, ...]:
     """``Mon-Fri 08:30-18:00; Sat,Sun 09:00-12:00,14:00-16:00``; 22:00-06:00 runs into the next day."""
     if not isinstance(value, str):
-        raise ValueError('is no text; write hours as "Mon-Fri 08:30-18:00; Sat 09:00-12:00"')
+        raise ValueError('is no text; write hours as "Mon-Fri 08:30-18:00; Sat 09:00-12:00"')  # noqa: TRY004 - pydantic collects ValueErrors
     opened: list[OpenHours] = []
     for part in value.split(";"):
         words = part.split()
         if len(words) != 2:
-            raise ValueError(
-                f'{shown(part.strip())} is no opening time; write "Mon-Fri 08:30-18:00; Sat 09:00-12:00"'
-            )
+            raise ValueError(f'{shown(part.strip())} is no opening time; write "Mon-Fri 08:30-18:00; Sat 09:00-12:00"')
         days = _weekdays(words[0])
         for span in words[1].split(","):
             opens, closes = _span(span)

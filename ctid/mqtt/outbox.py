@@ -1,0 +1,76 @@
+"""What waits to be published: the newest of each kind, in order of urgency, never more than a bound.
+
+Law: an agent's pop beats everything. Answers are kept in turn, pops coalesce by agent and call, states by agent, calls by
+call; a newer one replaces the older. Past its bound a kind gives up its oldest; states and the node's own status are
+bounded by the number of agents and never given up. What has expired is not published.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ctid import metrics
+from ctid.mqtt.topics import Message
+
+
+class Kind(IntEnum):
+    """In order of urgency."""
+
+    NODE = 0
+    POP = 1
+    RESULT = 2
+    STATE = 3
+    CALL = 4
+
+
+_BOUNDS = {Kind.POP: 2000, Kind.RESULT: 1000, Kind.CALL: 2000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A message on its way. ``expires_at`` is by the clock the outbox is asked with; ``rang_at`` is in Unix seconds."""
+
+    kind: Kind
+    key: Hashable
+    message: Message
+    expires_at: float | None = None
+    rang_at: float | None = None
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self._waiting: dict[Kind, OrderedDict[Hashable, Item]] = {kind: OrderedDict() for kind in Kind}
+
+    def __len__(self) -> int:
+        return sum(len(items) for items in self._waiting.values())
+
+    def put(self, item: Item) -> None:
+        """Add an item, in the place of an older one with its key."""
+        items = self._waiting[item.kind]
+        items[item.key] = item
+        if len(items) > _BOUNDS.get(item.kind, len(items)):
+            items.popitem(last=False)
+            metrics.MQTT_DROPPED.inc()
+
+    def put_back(self, items: list[Item]) -> None:
+        """Return items taken but not published to the front, unless newer ones have come meanwhile."""
+        for item in reversed(items):
+            waiting = self._waiting[item.kind]
+            if item.key not in waiting:
+                waiting[item.key] = item
+                waiting.move_to_end(item.key, last=False)
+
+    def take(self, most: int, now: float) -> list[Item]:
+        """Remove and return up to ``most`` items, the most urgent first, leaving out what expired by ``now``."""
+        taken: list[Item] = []
+        for items in self._waiting.values():
+            while items and len(taken) < most:
+                _, item = items.popitem(last=False)
+                if item.expires_at is not None and item.expires_at <= now:
+                    metrics.MQTT_DROPPED.inc()
+                else:
+                    taken.append(item)
+        return taken

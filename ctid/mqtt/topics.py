@@ -1,0 +1,271 @@
+"""Topics and payloads: domain values to JSON, commands to domain events.
+
+Law: pure. No text from outside becomes part of a topic unless it is an id by ``ID``; every command that cannot be
+carried out is answered by one line that says what to do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from ctid.calljson import call_json, decision_json, iso, seconds
+from ctid.config import AGENT_ID
+from ctid.domain.events import (
+    Event,
+    PauseAsked,
+    Request,
+    ResumeAsked,
+    SignInAsked,
+    SignOutAsked,
+    WrapUpEndAsked,
+    WrapUpExtensionAsked,
+)
+from ctid.domain.types import AgentId, AgentStatus, CallId, CallRecord, Contact, Pop, Ticket
+
+PREFIX = "ctid/v1"
+#: What the door listens to, and nothing else.
+COMMANDS = (f"{PREFIX}/agents/+/command", f"{PREFIX}/calls/+/command")
+LARGEST_COMMAND = 16 * 1024
+LONGEST_ID = 64
+LONGEST_REASON = 100
+LONGEST_EXTENSION = 3600.0
+
+#: What may be one level of a topic: no ``+ # /``, no space, no NUL. PBX names in call ids hold the same characters.
+ID = AGENT_ID
+# The dialplan keeps letters, digits, _ and - of an endpoint and drops the rest.
+_ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_AGENT_COMMANDS_TO_COME = ("pickup", "dial", "transfer", "relink", "record_pause", "record_resume")
+_CALL_COMMANDS_TO_COME = ("prioritise", "move", "listen", "whisper", "barge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to publish."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A command that stays undone; ``topic`` is where the one who asked waits for the answer."""
+
+    topic: str
+    id: str | None
+    error: str
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+def pop_message(pop: Pop, web_url: str) -> Message:
+    """The screen-pop, its tickets linked below ``web_url``. Raises ``ValueError`` for an id that is no topic level."""
+    newest = pop.ticket or next(iter(pop.file.history), None)
+    return _message(
+        f"{PREFIX}/agents/{_level(pop.agent)}/pop",
+        {
+            "call_id": pop.call_id,
+            "state": pop.state.value,
+            "caller": pop.caller,
+            "dialled": pop.dialled,
+            "contact": _contact(pop.file.contact) if pop.file.contact else None,
+            "matches": [_contact(contact) for contact in pop.file.matches],
+            "ticket": _ticket(newest, web_url) if newest else None,
+            "history": [_ticket(ticket, web_url) for ticket in pop.file.history],
+            "decision": decision_json(pop.decision) if pop.decision else None,
+            "notices": list(pop.notices),
+            "at": iso(pop.at),
+        },
+    )
+
+
+def agent_message(status: AgentStatus) -> Message:
+    """The agent's state, to be retained. Raises ``ValueError`` for an id that is no topic level."""
+    return _message(
+        f"{PREFIX}/agents/{_level(status.agent)}/state",
+        {
+            "state": status.state.value,
+            "since": iso(status.since),
+            "reason": status.reason,
+            "talk_seconds_today": seconds(status.talk_seconds_today),
+            "call_id": status.call_id,
+            "phone": status.phone,
+        },
+    )
+
+
+def call_message(call: CallRecord) -> Message:
+    """The call as ``calls --json`` has it. Raises ``ValueError`` for an id that is no topic level."""
+    return _message(f"{PREFIX}/calls/{_level(call.id)}", call_json(call))
+
+
+def node_message(node: str, *, up: bool, acting: bool, pbx_connected: bool, version: str) -> Message:
+    """The daemon's own state, to be retained; with ``up=False`` it is the last will."""
+    return _message(
+        f"{PREFIX}/nodes/{_level(node)}/status",
+        {"up": up, "acting": acting, "pbx_connected": pbx_connected, "version": version},
+    )
+
+
+def result_message(agent: AgentId, request_id: str | None, error: str | None) -> Message:
+    """The answer to an agent's command. Raises ``ValueError`` for an id that is no topic level."""
+    return _result(_agent_result(agent), request_id, error)
+
+
+def refusal_message(refusal: Refusal) -> Message:
+    return _result(refusal.topic, refusal.id, refusal.error)
+
+
+def _result(topic: str, request_id: str | None, error: str | None) -> Message:
+    return _message(topic, {"id": request_id, "ok": error is None, "error": error})
+
+
+def _agent_result(agent: AgentId) -> str:
+    return f"{PREFIX}/agents/{_level(agent)}/result"
+
+
+def _call_result(call: CallId) -> str:
+    return f"{PREFIX}/calls/{_level(call)}/result"
+
+
+def _message(topic: str, payload: Mapping[str, Any]) -> Message:
+    return Message(topic=topic, payload=msgspec.json.encode(payload))
+
+
+def _level(text: str) -> str:
+    if not ID.fullmatch(text):
+        raise ValueError(f"{text[:LONGEST_ID]!r} cannot be part of an MQTT topic; use letters, digits and . _ @ -")
+    return text
+
+
+def _contact(contact: Contact) -> dict[str, Any]:
+    return {
+        "id": contact.id,
+        "name": contact.name,
+        "department": contact.department,
+        "title": contact.title,
+        "level": contact.level,
+        "customer": contact.customer,
+    }
+
+
+def _ticket(ticket: Ticket, web_url: str) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "subject": ticket.subject,
+        "status": ticket.status,
+        "severity": ticket.severity,
+        "owner": ticket.owner,
+        "url": f"{web_url}/tickets/{quote(ticket.id, safe='')}",
+    }
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+
+
+class _UnusableError(Exception):
+    """Why a command cannot be carried out, as the sender reads it."""
+
+
+def parse_command(topic: str, payload: bytes, at: float) -> Event | Refusal | None:
+    """The event a command asks for, or why it is refused; ``None`` where nobody could be answered.
+
+    ``at`` is when it arrived, in Unix seconds.
+    """
+    kind, _, rest = topic.removeprefix(f"{PREFIX}/").partition("/")
+    subject, _, tail = rest.partition("/")
+    if tail != "command" or kind not in ("agents", "calls") or not ID.fullmatch(subject):
+        return None
+    answers = _agent_result(subject) if kind == "agents" else _call_result(subject)
+    asked: Mapping[str, Any] = {}
+    try:
+        asked = _object(payload)
+        request_id = _id(asked)
+        command = _command(asked)
+        if kind == "calls":
+            raise _unserved(command, (), _CALL_COMMANDS_TO_COME)
+        make = _MAKE.get(command)
+        if make is None:
+            raise _unserved(command, tuple(_MAKE), _AGENT_COMMANDS_TO_COME)
+        return make(at, Request(agent=subject, id=request_id), asked)
+    except _UnusableError as error:
+        return Refusal(topic=answers, id=_echo(asked), error=str(error))
+
+
+def _object(payload: bytes) -> Mapping[str, Any]:
+    if len(payload) > LARGEST_COMMAND:
+        raise _UnusableError(f"the command is {len(payload)} bytes long; send at most {LARGEST_COMMAND}")
+    try:
+        decoded = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _UnusableError('the command is no JSON; send {"id": "1", "command": "sign_in"}') from None
+    if not isinstance(decoded, dict):
+        raise _UnusableError('the command is no JSON object; send {"id": "1", "command": "sign_in"}')
+    return decoded
+
+
+def _id(asked: Mapping[str, Any]) -> str:
+    given = _echo(asked)
+    if given is None:
+        raise _UnusableError(f"the command has no usable id; send id as text of 1 to {LONGEST_ID} characters")
+    return given
+
+
+def _echo(asked: Mapping[str, Any]) -> str | None:
+    given = asked.get("id")
+    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_ID and given.isprintable() else None
+
+
+def _command(asked: Mapping[str, Any]) -> str:
+    command = asked.get("command")
+    if not isinstance(command, str) or not command:
+        raise _UnusableError(f"the message has no command; send command as one of {', '.join(_MAKE)}")
+    return command
+
+
+def _unserved(command: str, served: tuple[str, ...], to_come: tuple[str, ...]) -> _UnusableError:
+    if command in to_come:
+        instead = f"; it knows {', '.join(served)}" if served else "; it carries out no commands on calls"
+        return _UnusableError(f"{command} is not served by this version of ctid{instead}")
+    return _UnusableError(f"{command[:LONGEST_ID]!r} is no command; send one of {', '.join(served or to_come)}")
+
+
+def _sign_in(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    phone = asked.get("phone")
+    if phone is not None and not (isinstance(phone, str) and _ENDPOINT.fullmatch(phone)):
+        raise _UnusableError("phone is no endpoint; send its name, such as agent7, of letters, digits, _ and -")
+    return SignInAsked(at=at, request=request, phone=phone)
+
+
+def _pause(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    reason = asked.get("reason")
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise _UnusableError(f"pause needs a reason; send reason as one line of 1 to {LONGEST_REASON} characters")
+    return PauseAsked(at=at, request=request, reason=reason.strip())
+
+
+def _extend(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    more = asked.get("seconds")
+    if isinstance(more, bool) or not isinstance(more, int | float) or not math.isfinite(more):
+        raise _UnusableError("wrap_up_extend needs seconds; send seconds as a number")
+    if not 0 < more <= LONGEST_EXTENSION:
+        raise _UnusableError(f"seconds is out of range; send more than 0 and at most {LONGEST_EXTENSION:.0f}")
+    return WrapUpExtensionAsked(at=at, request=request, seconds=float(more))
+
+
+_MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
+    "sign_in": _sign_in,
+    "sign_out": lambda at, request, _: SignOutAsked(at=at, request=request),
+    "pause": _pause,
+    "resume": lambda at, request, _: ResumeAsked(at=at, request=request),
+    "wrap_up_done": lambda at, request, _: WrapUpEndAsked(at=at, request=request),
+    "wrap_up_extend": _extend,
+}
