@@ -5,8 +5,7 @@ Law: what happened is read from the SIP messages that SIPp itself logged, with t
 
 import itertools
 import re
-import signal
-import time
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,19 +77,20 @@ def read_messages(path: Path) -> list[SipMessage]:
 class _Sipp:
     """A SIPp process in a folder: its scenario, its message log, its end."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, port: int) -> None:
+        self.port = port
         self.name = f"{name}-{next(_numbers)}"
         self._folder = folder.resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log = self._folder / f"{self.name}.messages"
         self._process: Process | None = None
 
-    def _run(self, scenario: str, port: int, *more: str) -> Process:
+    def _run(self, scenario: str, *more: str) -> Process:
         path = self._folder / f"{self.name}.xml"
         path.write_text(scenario, encoding="utf-8")
         self._process = Process(
             [
-                *(tool("sipp"), *more, "-sf", str(path), "-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1"),
+                *(tool("sipp"), *more, "-sf", str(path), "-i", "127.0.0.1", "-p", str(self.port), "-mi", "127.0.0.1"),
                 *("-mp", str(free_port()), "-nostdin", "-aa", "-timeout", "3600", "-nd"),
                 *("-trace_msg", "-message_file", str(self._log), "-message_overwrite", "false"),
                 *("-trace_err", "-error_file", str(self._folder / f"{self.name}.errors")),
@@ -108,6 +108,12 @@ class _Sipp:
     def tone(self, hertz: int) -> Path:
         path = self._folder / f"tone-{hertz}.ul"
         return path if path.exists() else tones.write_tone(path, hertz)
+
+    def _tell_to_hang_up(self, call_id: str) -> None:
+        lines = ("HANGUP sip:lab SIP/2.0", "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab", "From: <sip:lab@lab>;tag=1")
+        lines += ("To: <sip:lab@lab>", f"Call-ID: {call_id}", "CSeq: 1 HANGUP", "Content-Length: 0", "", "")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto("\r\n".join(lines).encode(), ("127.0.0.1", self.port))
 
     async def kill(self) -> None:
         """Vanishes from the net: no BYE, no answer any more."""
@@ -145,8 +151,7 @@ class SippAgent(_Sipp):
         talk: float | None = None,
         tone: int = 1000,
     ) -> None:
-        super().__init__(folder, name)
-        self.port = port
+        super().__init__(folder, name, port)
         self.behaviour, self.ring, self.talk, self.pitch = behaviour, ring, talk, tone
 
     async def __aenter__(self) -> Self:
@@ -166,7 +171,7 @@ class SippAgent(_Sipp):
             scenario = _filled("never")
         else:
             scenario = _filled("refuse", status=STATUS[self.behaviour])
-        process = self._run(scenario, self.port)
+        process = self._run(scenario)
         await process.ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
 
     async def behave(self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None) -> None:
@@ -187,6 +192,14 @@ class SippAgent(_Sipp):
                 seen.add(message.call_id)
                 found.append(message)
         return found
+
+    async def hang_up(self, invite: SipMessage) -> None:
+        """Hangs up the answered call that came with this INVITE; returns when BYE is sent."""
+        self._tell_to_hang_up(invite.call_id)
+        await until(
+            lambda: any(m.sent and m.call_id == invite.call_id and m.start.startswith("BYE ") for m in self.messages),
+            f"{self.name} hangs up",
+        )
 
     async def rings(self, caller: str | None = None, limit: float = 10.0) -> SipMessage:
         """Waits until this phone was offered a call (of this caller's number)."""
@@ -217,16 +230,9 @@ class SippCall(_Sipp):
         return self._process is not None and self._process.exit_status is None
 
     async def hang_up(self) -> None:
-        """Hangs up now: BYE after an answer, CANCEL before."""
-        assert self._process is not None
-        while self.live:  # the first asks SIPp to end when its calls do, the second to end them
-            self._process.send(signal.SIGUSR1)
-            time.sleep(0.02)
-            self._process.send(signal.SIGUSR1)
-            try:
-                await self._process.ended(1.0)
-            except Exception:
-                continue
+        """Hangs up now; returns when the PBX has agreed. The call must be answered (the PBX answers at once)."""
+        self._tell_to_hang_up((await self.answered()).call_id)
+        await self.ended()
 
     @property
     def hung_up_by_pbx(self) -> bool:
@@ -257,7 +263,7 @@ def place_call(
     It hangs up `talk` seconds after the PBX answered (and after the digits), or when told to (`hang_up`), or when the
     PBX does. `digits` are pressed in turn: (seconds to wait before the first, digits), as SIP INFO.
     """
-    call = SippCall(folder or asterisk.folder / "sipp", f"call-{re.sub('[^A-Za-z0-9]', '', caller)}")
+    call = SippCall(folder or asterisk.folder / "sipp", f"call-{re.sub('[^A-Za-z0-9]', '', caller)}", free_port())
     host = "anonymous.invalid" if caller == "anonymous" else "127.0.0.1"
     sender = f'"{name}" <sip:{caller}@{host}>' if name else f"<sip:{caller}@{host}>"
     presses = [(wait if first else 0.15, digit) for wait, run in digits for first, digit in _marked(run)]
@@ -273,7 +279,7 @@ def place_call(
             for number, (wait, digit) in enumerate(presses, 2)
         ),
     )
-    call._run(scenario, free_port(), f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-m", "1")
+    call._run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-m", "1")
     return call
 
 
