@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
@@ -113,19 +113,21 @@ def look(file: Path, root: Path, *, digest: bool = False) -> Sound | None:
         if not file.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
             return None
         # The last part may not be a link any more, and a pipe may not make us wait.
-        opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle
-        return None
-    with open(opened, "rb") as stream:  # noqa: PTH123 - a descriptor
-        status = os.fstat(opened)
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
             return None
-        sound = _judge(stream, status.st_size)
-        if not digest:
-            return sound
-        stream.seek(0)
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        return Sound(size=sound.size, seconds=sound.seconds, fault=sound.fault, sha256=sha256)
+        with os.fdopen(descriptor, "rb") as stream:
+            sound = _judge(stream, status.st_size)
+            if not digest:
+                return sound
+            stream.seek(0)
+            return replace(sound, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # RuntimeError: links in a circle
+        return None
+    except OSError as error:
+        return Sound(size=0, seconds=None, fault=f"it cannot be read: {error.strerror}")
 
 
 def disk_free(root: Path) -> int:
