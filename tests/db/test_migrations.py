@@ -1,0 +1,76 @@
+"""The schema comes up, goes down and is what the tables say; a database that is not ours stays as it is."""
+
+import asyncio
+import shutil
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from ctid.db import migrations, session
+from ctid.db.session import DatabaseFault
+from ctid.db.tables import metadata
+
+
+async def tables_of(engine) -> set[str]:
+    async with session.reading(engine) as connection:
+        return set(await connection.run_sync(lambda c: inspect(c).get_table_names()))
+
+
+async def test_migrations_and_tables_agree(engine):
+    async with session.reading(engine) as connection:
+        differences = await connection.run_sync(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
+    assert differences == []
+
+
+async def test_the_way_down_leaves_nothing_and_the_way_up_works_again(engine):
+    await migrations.downgrade(engine)
+    assert await tables_of(engine) == {"alembic_version"}
+    await migrations.upgrade(engine)
+    assert await tables_of(engine) == {"alembic_version", *metadata.tables}
+    await migrations.check(engine)
+
+
+async def test_two_processes_that_upgrade_at_once_take_turns(url):
+    engines = [session.engine(url) for _ in range(3)]
+    await asyncio.gather(*(migrations.upgrade(engine) for engine in engines))
+    await migrations.check(engines[0])
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_an_empty_database_is_said_to_need_the_upgrade(empty):
+    with pytest.raises(DatabaseFault, match="run: ctid db upgrade"):
+        await migrations.check(empty)
+
+
+async def test_a_database_of_a_newer_ctid_is_refused_and_untouched(engine):
+    async with session.writing(engine) as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for attempt in (migrations.upgrade, migrations.downgrade, migrations.check):
+        with pytest.raises(DatabaseFault, match=r"^[^\n]*'9999' is unknown to this ctid[^\n]*$"):
+            await attempt(engine)
+    assert await tables_of(engine) == {"alembic_version", *metadata.tables}
+
+
+async def test_a_database_with_somebody_elses_tables_is_refused(empty):
+    async with session.writing(empty) as connection:
+        await connection.execute(text("CREATE TABLE calls (mine integer)"))
+    with pytest.raises(DatabaseFault, match="a database of its own"):
+        await migrations.upgrade(empty)
+    assert await tables_of(empty) == {"calls"}
+
+
+async def test_a_migration_that_fails_leaves_the_schema_as_it_was(empty, monkeypatch, tmp_path):
+    broken = tmp_path / "sql"
+    shutil.copytree(migrations.folder(), broken)
+    (broken / "versions" / "0002_breaks.py").write_text(
+        "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+        "def upgrade():\n    op.execute('CREATE TABLE half (x integer)')\n    op.execute('nonsense')\n"
+        "def downgrade():\n    pass\n"
+    )
+    monkeypatch.setattr(migrations, "folder", lambda: broken)
+    with pytest.raises(DatabaseFault, match="nonsense"):
+        await migrations.upgrade(empty)
+    assert await tables_of(empty) == set()
