@@ -15,8 +15,8 @@ from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ctid.db.session import instant, reading, seconds
-from ctid.db.tables import agent_state_changes, agents, calls, legs, talks, tickets
-from ctid.domain.types import AgentId, AgentState, Direction, LegResult
+from ctid.db.tables import agent_state_changes, agents, calls, legs, recording_tickets, recordings, talks, tickets
+from ctid.domain.types import AgentId, AgentState, Direction, LegResult, RecordingState
 
 MISSED = (LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED, LegResult.UNREACHABLE, LegResult.FAILED)
 
@@ -65,6 +65,23 @@ async def day(engine: AsyncEngine, *, on: date, timezone: ZoneInfo, now: float) 
         )
         for agent in sorted(active | {row.id for row in names.values() if row.enabled})
     ]
+
+
+async def unlinked_recordings(engine: AsyncEngine) -> int:
+    """How many recordings that exist hang on no ticket."""
+    linked = (
+        select(recording_tickets.c.recording_id)
+        .where(
+            recording_tickets.c.pbx == recordings.c.pbx,
+            recording_tickets.c.recording_id == recordings.c.id,
+            recording_tickets.c.removed_at.is_(None),
+        )
+        .exists()
+    )
+    there = recordings.c.state.in_((RecordingState.COMPLETE.value, RecordingState.DAMAGED.value))
+    query = select(func.count()).select_from(recordings).where(there, ~linked)
+    async with reading(engine) as connection:
+        return (await connection.execute(query)).scalar_one()
 
 
 def bounds(on: date, timezone: ZoneInfo) -> tuple[datetime, datetime]:
