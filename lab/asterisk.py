@@ -22,16 +22,14 @@ res_timing_timerfd res_pjproject res_sorcery_config res_sorcery_memory res_sorce
 res_rtp_asterisk res_pjsip res_pjsip_session res_pjsip_sdp_rtp res_pjsip_caller_id res_pjsip_endpoint_identifier_ip
 res_pjsip_endpoint_identifier_user res_pjsip_registrar res_pjsip_authenticator_digest res_pjsip_dtmf_info
 res_pjsip_pubsub res_pjsip_refer res_pjsip_rfc3326 res_pjsip_nat res_pjsip_dlg_options res_pjsip_header_funcs
-res_pjsip_logger res_manager_devicestate res_cdrel_custom
-chan_pjsip chan_bridge_media
-bridge_simple bridge_native_rtp bridge_softmix bridge_holding bridge_builtin_features bridge_builtin_interval_features
-codec_ulaw codec_alaw codec_a_mu codec_gsm codec_resample format_wav format_pcm format_gsm format_sln
-pbx_config cel_custom cdr_csv
-app_dial app_queue app_mixmonitor app_playback app_read app_stack app_userevent app_senddtmf app_chanspy app_directed_pickup
-app_voicemail app_echo app_exec
-func_callerid func_channel func_cut func_env func_global func_groupcount func_hangupcause func_logic func_pjsip_endpoint
-func_pjsip_contact func_pjsip_aor func_strings func_timeout func_dialplan func_math
-""".split()
+res_pjsip_logger res_manager_devicestate res_cdrel_custom chan_pjsip chan_bridge_media bridge_simple bridge_native_rtp
+bridge_softmix bridge_holding bridge_builtin_features bridge_builtin_interval_features codec_ulaw codec_alaw
+codec_a_mu codec_gsm codec_resample format_wav format_pcm format_gsm format_sln pbx_config cel_custom cdr_csv app_dial
+app_queue app_mixmonitor app_playback app_read app_stack app_userevent app_senddtmf app_chanspy app_directed_pickup
+app_voicemail app_echo app_exec func_callerid func_channel func_cut func_env func_global func_groupcount
+func_hangupcause func_logic func_pjsip_endpoint func_pjsip_contact func_pjsip_aor func_strings func_timeout
+func_dialplan func_math
+"""
 
 INDICATIONS = """
 [general]
@@ -196,7 +194,7 @@ class Asterisk:
             defaultlanguage = {voices[0] if voices else "en"}
             """,
         )
-        present = [name for name in MODULES if (modules / f"{name}.so").exists()]
+        present = [name for name in MODULES.split() if (modules / f"{name}.so").exists()]
         self._write("modules.conf", "[modules]\nautoload = no\n" + "".join(f"load = {name}.so\n" for name in present))
         self._write("logger.conf", "[general]\n[logfiles]\nmessages.log => notice,warning,error\n")
         self._write(
@@ -297,5 +295,7 @@ class Asterisk:
         for name in registering:
             parts.append(endpoint(name, "agents", f"identify_by = username\nauth = {name}"))
             parts.append(f"[{name}]\ntype = auth\nauth_type = userpass\nusername = {name}\npassword = {name}\n")
-            parts.append(f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\nqualify_frequency = {qualify}\n")
+            parts.append(
+                f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\nqualify_frequency = {qualify}\n"
+            )
         return "\n".join(parts)

@@ -6,7 +6,6 @@ Law: it listens on one free loopback port; it lets everybody in unless users are
 import base64
 import hashlib
 import os
-
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
 from lab.process import LabError, Process, answers, free_port, tool, until
 
@@ -62,8 +62,8 @@ class Postgres:
         """Makes the cluster where there is none, starts the server; returns when it accepts connections."""
         data = self._place / "data"
         if not data.exists():
-            argv = [tool("initdb"), "-D", str(data), "-U", "ctid", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
-            making = self._program("initdb", argv)
+            options = ("-U", "ctid", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+            making = self._program("initdb", [tool("initdb"), "-D", str(data), *options])
             if await making.ended(60) != 0:
                 raise LabError(f"initdb failed:\n{making.tail()}")
         settings = ("listen_addresses=127.0.0.1", f"port={self.port}", "unix_socket_directories=", *SPEED)

@@ -11,9 +11,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
 
 TOP = Path(__file__).resolve().parents[1]
 LAB = TOP / ".lab"
@@ -33,18 +33,18 @@ def tool(name: str) -> str:
     return str(path)
 
 
+@overload
 async def until(
-    condition: Callable[[], T | None] | Callable[[], Awaitable[T | None]],
-    what: str,
-    *,
-    limit: float = 10.0,
-    every: float = 0.02,
-) -> T:
+    condition: Callable[[], Coroutine[object, object, T | None]], what: str, *, limit: float = ..., every: float = ...
+) -> T: ...
+@overload
+async def until(condition: Callable[[], T | None], what: str, *, limit: float = ..., every: float = ...) -> T: ...
+async def until(condition: Callable[[], object], what: str, *, limit: float = 10.0, every: float = 0.02) -> object:
     """The first truthy value of `condition` (sync or async), asked each `every` seconds; LabError after `limit`."""
     deadline = time.monotonic() + limit
     while True:
         value = condition()
-        if isinstance(value, Awaitable):
+        if isinstance(value, Coroutine):
             value = await value
         if value:
             return value

@@ -19,15 +19,15 @@ async def _run(*argv: str, text: str | None = None) -> tuple[int, str]:
 
 
 async def check_rules(file: Path) -> tuple[int, str]:
-    """promtool check rules: exit status and output."""
+    """Promtool check rules: exit status and output."""
     return await _run("check", "rules", str(file))
 
 
 async def test_rules(file: Path) -> tuple[int, str]:
-    """promtool test rules: exit status and output."""
+    """Promtool test rules: exit status and output."""
     return await _run("test", "rules", str(file))
 
 
 async def check_metrics(scraped: str) -> tuple[int, str]:
-    """promtool check metrics on what /metrics gave: exit status and output (style faults give status 3)."""
+    """Promtool check metrics on what /metrics gave: exit status and output (style faults give status 3)."""
     return await _run("check", "metrics", text=scraped)

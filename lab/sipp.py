@@ -85,16 +85,15 @@ class _Sipp:
         self._log = self._folder / f"{self.name}.messages"
         self._process: Process | None = None
 
-    def _run(self, scenario: str, *more: str) -> Process:
+    def run(self, scenario: str, *more: str) -> Process:
+        """Starts SIPp with this scenario's text and more options."""
         path = self._folder / f"{self.name}.xml"
         path.write_text(scenario, encoding="utf-8")
+        place = ("-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port), "-mp", str(free_port()))
+        quiet = ("-nostdin", "-nd", "-aa", "-timeout", "3600")
+        logs = ("-trace_msg", "-message_file", str(self._log), "-trace_err", "-error_file", f"{path}.errors")
         self._process = Process(
-            [
-                *(tool("sipp"), *more, "-sf", str(path), "-i", "127.0.0.1", "-p", str(self.port), "-mi", "127.0.0.1"),
-                *("-mp", str(free_port()), "-nostdin", "-aa", "-timeout", "3600", "-nd"),
-                *("-trace_msg", "-message_file", str(self._log), "-message_overwrite", "false"),
-                *("-trace_err", "-error_file", str(self._folder / f"{self.name}.errors")),
-            ],
+            [tool("sipp"), *more, "-sf", str(path), *place, *quiet, *logs, "-message_overwrite", "false"],
             folder=self._folder,
             name=self.name,
             env={"TERM": "dumb"},
@@ -110,10 +109,12 @@ class _Sipp:
         return path if path.exists() else tones.write_tone(path, hertz)
 
     def _tell_to_hang_up(self, call_id: str) -> None:
-        lines = ("HANGUP sip:lab SIP/2.0", "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab", "From: <sip:lab@lab>;tag=1")
-        lines += ("To: <sip:lab@lab>", f"Call-ID: {call_id}", "CSeq: 1 HANGUP", "Content-Length: 0", "", "")
+        text = (
+            "HANGUP sip:lab SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab\r\nFrom: <sip:lab@lab>;tag=1\r\n"
+            f"To: <sip:lab@lab>\r\nCall-ID: {call_id}\r\nCSeq: 1 HANGUP\r\nContent-Length: 0\r\n\r\n"
+        )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto("\r\n".join(lines).encode(), ("127.0.0.1", self.port))
+            sender.sendto(text.encode(), ("127.0.0.1", self.port))
 
     async def kill(self) -> None:
         """Vanishes from the net: no BYE, no answer any more."""
@@ -171,7 +172,7 @@ class SippAgent(_Sipp):
             scenario = _filled("never")
         else:
             scenario = _filled("refuse", status=STATUS[self.behaviour])
-        process = self._run(scenario)
+        process = self.run(scenario)
         await process.ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
 
     async def behave(self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None) -> None:
@@ -279,7 +280,7 @@ def place_call(
             for number, (wait, digit) in enumerate(presses, 2)
         ),
     )
-    call._run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-m", "1")
+    call.run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-m", "1")
     return call
 
 

@@ -21,9 +21,7 @@ def _ulaw(sample: int) -> int:
 def write_tone(path: Path, hertz: int, *, seconds: float = 1.0, amplitude: int = 8000) -> Path:
     """Writes a raw u-law tone; whole hertz and whole seconds loop without a click."""
     path.write_bytes(
-        bytes(
-            _ulaw(round(amplitude * math.sin(2 * math.pi * hertz * n / RATE))) for n in range(round(RATE * seconds))
-        )
+        bytes(_ulaw(round(amplitude * math.sin(2 * math.pi * hertz * n / RATE))) for n in range(round(RATE * seconds)))
     )
     return path
 
