@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Self
 
 Action = dict[str, str]
 
@@ -34,7 +35,7 @@ class ScriptedPbx:
         self.silent = False
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def __aenter__(self) -> "ScriptedPbx":
+    async def __aenter__(self) -> Self:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
@@ -90,5 +91,5 @@ class ScriptedPbx:
 async def until(condition: Callable[[], object], limit: float = 5.0) -> None:
     """Wait until ``condition()`` holds; the limit only ends a test that has failed."""
     async with asyncio.timeout(limit):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, of any object
             await asyncio.sleep(0.005)

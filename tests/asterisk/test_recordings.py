@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from ctid.asterisk.recordings import disk_free, measure
 from ctid.domain.types import RecordingRecord, RecordingState
 
@@ -14,7 +15,9 @@ from ctid.domain.types import RecordingRecord, RecordingState
 def wav(seconds: float, *, kind: int = 1, bits: int = 16, rate: int = 8000, extra: bytes = b"") -> bytes:
     sound = b"\x10" * (round(seconds * rate) * bits // 8)
     fmt = struct.pack("<HHIIHH", kind, 1, rate, rate * bits // 8, bits // 8, bits)
-    body = b"WAVE" + b"fmt " + struct.pack("<I", len(fmt)) + fmt + extra + b"data" + struct.pack("<I", len(sound)) + sound
+    body = (
+        b"WAVE" + b"fmt " + struct.pack("<I", len(fmt)) + fmt + extra + b"data" + struct.pack("<I", len(sound)) + sound
+    )
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
