@@ -78,9 +78,11 @@ async def test_an_overflow_and_a_word_are_routes_too(action: Overflow | Say, rou
         assert pbx.named("Setvar")[-1]["Value"] == route
 
 
-@pytest.mark.parametrize("said_by", ["Setvar", "PlayDTMF"])
-async def test_a_caller_who_is_gone_frees_the_agent(said_by: str) -> None:
-    gone = {"Setvar": "No such channel", "PlayDTMF": "Channel not found"}[said_by]
+@pytest.mark.parametrize(
+    ("said_by", "gone"),
+    [("Setvar", "No such channel"), ("Setvar", "Permission denied"), ("PlayDTMF", "Channel not found")],
+)
+async def test_a_route_the_pbx_did_not_take_frees_the_agent(said_by: str, gone: str) -> None:
     async with ScriptedPbx() as pbx, running(Rig(pbx.port)) as rig:
         pbx.script[said_by] = lambda a: error(a, gone)
         rig.commands.carry_out(RING, decided_at=rig.now)
