@@ -32,15 +32,14 @@ ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
 
-#: The AMI events ctid reads; whatever else a PBX sends counts as "other".
+#: The AMI events that manager.conf.sample lets through; whatever else a PBX sends counts as "other".
 AMI_EVENTS = frozenset(
     [
         "AgentCalled",
-        "AgentComplete",
         "AgentConnect",
+        "AgentRingNoAnswer",
         "AttendedTransfer",
         "BlindTransfer",
-        "BridgeCreate",
         "BridgeDestroy",
         "BridgeEnter",
         "BridgeLeave",
@@ -59,17 +58,16 @@ AMI_EVENTS = frozenset(
         "MixMonitorMute",
         "MixMonitorStart",
         "MixMonitorStop",
-        "MusicOnHoldStart",
-        "MusicOnHoldStop",
         "Newchannel",
         "Newstate",
         "OriginateResponse",
-        "PeerStatus",
-        "QueueCallerAbandon",
+        "ParkedCall",
+        "Pickup",
         "QueueCallerJoin",
         "QueueCallerLeave",
         "Reload",
         "Shutdown",
+        "UnParkedCall",
         "Unhold",
         "UserEvent",
     ]

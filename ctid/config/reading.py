@@ -44,7 +44,7 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
                 known.pop(f"{key}_file", None)
                 known.pop(key.removesuffix("_file"), None)
                 known[key] = value
-    _read_secrets(data, faults, warnings)
+    _read_secrets(data, faults, warnings, pbx=pbx)
     _default_database(data)
     faults += _duplicates(data)
     ami = data.get("ami", {})
@@ -118,13 +118,15 @@ def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
     return data
 
 
-def _read_secrets(data: Mapping[str, Any], faults: list[str], warnings: list[str]) -> None:
-    """Put the content of each ``…_file`` in its key's place."""
+def _read_secrets(data: Mapping[str, Any], faults: list[str], warnings: list[str], *, pbx: bool) -> None:
+    """Put the content of each ``…_file`` in its key's place; the PBX's stays unread by those who do not need it."""
     for section, key in SECRETS:
         values = data.get(section)
         if not isinstance(values, dict) or f"{key}_file" not in values:
             continue
         name, file = f"{section}.{key}_file", values.pop(f"{key}_file")
+        if section == "ami" and not pbx:
+            continue
         if key in values:
             faults.append(f"{name}: stands beside {section}.{key}; keep one of the two")
             continue

@@ -19,6 +19,7 @@ from ctid.mqtt.client import MqttDoor
 from lab.mosquitto import Mosquitto
 from lab.process import until
 
+
 @dataclass
 class Heard:
     topic: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -99,9 +99,7 @@ async def test_a_malformed_command_gets_one_line_and_asks_for_nothing(door: Door
 async def test_a_command_the_broker_retained_is_not_carried_out_at_the_next_start(
     broker: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:
-    await listener.client.publish(
-        "ctid/v1/agents/7/command", b'{"id":"old","command":"sign_in"}', qos=1, retain=True
-    )
+    await listener.client.publish("ctid/v1/agents/7/command", b'{"id":"old","command":"sign_in"}', qos=1, retain=True)
     async with opened(settings_for(tmp_path, broker.url)) as running:
         await listener.hears("nodes/n1/status")
         await listener.says("agents/7/command", {"id": "new", "command": "sign_in"})

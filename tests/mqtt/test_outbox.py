@@ -1,0 +1,69 @@
+"""What waits for the broker: the newest, the most urgent first, within bounds."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctid.mqtt.outbox import Item, Kind, Outbox
+from ctid.mqtt.topics import Message
+
+
+def item(kind: Kind, key: object, text: str = "", expires_at: float | None = None) -> Item:
+    return Item(kind=kind, key=str(key), message=Message(topic=str(key), payload=text.encode()), expires_at=expires_at)
+
+
+def texts(taken: list[Item]) -> list[str]:
+    return [one.message.payload.decode() for one in taken]
+
+
+def test_a_pop_overtakes_everything_but_the_nodes_own_status() -> None:
+    outbox = Outbox()
+    for kind in reversed(Kind):
+        outbox.put(item(kind, 1, kind.name))
+    assert texts(outbox.take(10, 0.0)) == ["NODE", "POP", "RESULT", "STATE", "CALL"]
+
+
+def test_a_newer_one_takes_the_older_ones_place_in_the_line() -> None:
+    outbox = Outbox()
+    outbox.put(item(Kind.POP, "a", "ringing"))
+    outbox.put(item(Kind.POP, "b", "other"))
+    outbox.put(item(Kind.POP, "a", "answered"))
+    assert texts(outbox.take(10, 0.0)) == ["answered", "other"]
+
+
+def test_an_expired_pop_is_not_shown_late() -> None:
+    outbox = Outbox()
+    outbox.put(item(Kind.POP, "a", "late", expires_at=5.0))
+    outbox.put(item(Kind.POP, "b", "in time", expires_at=6.0))
+    assert texts(outbox.take(10, 5.0)) == ["in time"]
+
+
+def test_what_could_not_be_published_comes_first_again_unless_overtaken() -> None:
+    outbox = Outbox()
+    for key in "abc":
+        outbox.put(item(Kind.STATE, key, key))
+    taken = outbox.take(2, 0.0)
+    outbox.put(item(Kind.STATE, "a", "newer a"))
+    outbox.put_back(taken)
+    assert texts(outbox.take(10, 0.0)) == ["b", "c", "newer a"]
+
+
+def test_states_are_never_given_up_and_calls_lose_their_oldest() -> None:
+    outbox = Outbox()
+    for number in range(3000):
+        outbox.put(item(Kind.STATE, number, str(number)))
+        outbox.put(item(Kind.CALL, number, str(number)))
+    assert len(texts(outbox.take(3000, 0.0))) == 3000
+    assert texts(outbox.take(1, 0.0)) == ["1000"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 5), st.text(max_size=3)), max_size=60))
+def test_each_key_is_published_once_with_what_was_said_last(puts: list[tuple[Kind, int, str]]) -> None:
+    outbox = Outbox()
+    for kind, key, text in puts:
+        outbox.put(item(kind, key, text))
+    taken = outbox.take(1000, 0.0)
+    assert {(one.kind, one.key): one.message.payload.decode() for one in taken} == {(k, str(n)): t for k, n, t in puts}
+    assert len(taken) == len({(kind, key) for kind, key, _ in puts})
+    assert len(outbox) == 0

@@ -1,0 +1,151 @@
+"""Commands from desktops: each becomes an event, or one line that says what to send instead."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctid.domain.events import (
+    Event,
+    PauseAsked,
+    Request,
+    ResumeAsked,
+    SignInAsked,
+    SignOutAsked,
+    WrapUpEndAsked,
+    WrapUpExtensionAsked,
+)
+from ctid.domain.types import AgentState, AgentStatus
+from ctid.mqtt import topics
+from ctid.mqtt.topics import Refusal, parse_command
+
+AGENT = "ctid/v1/agents/7/command"
+CALL = "ctid/v1/calls/1.1/command"
+ASKED = Request(agent="7", id="a1")
+
+
+def parsed(command: dict[str, object] | bytes, topic: str = AGENT) -> Event | Refusal | None:
+    payload = command if isinstance(command, bytes) else json.dumps({"id": "a1", **command}).encode()
+    return parse_command(topic, payload, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        ({"command": "sign_in", "phone": "sip_agent-7"}, SignInAsked(at=5.0, request=ASKED, phone="sip_agent-7")),
+        ({"command": "sign_in"}, SignInAsked(at=5.0, request=ASKED, phone=None)),
+        ({"command": "sign_in", "phone": None}, SignInAsked(at=5.0, request=ASKED, phone=None)),
+        ({"command": "sign_out"}, SignOutAsked(at=5.0, request=ASKED)),
+        ({"command": "pause", "reason": " 午饭 "}, PauseAsked(at=5.0, request=ASKED, reason="午饭")),
+        ({"command": "resume", "more": 1}, ResumeAsked(at=5.0, request=ASKED)),
+        ({"command": "wrap_up_done"}, WrapUpEndAsked(at=5.0, request=ASKED)),
+        ({"command": "wrap_up_extend", "seconds": 60}, WrapUpExtensionAsked(at=5.0, request=ASKED, seconds=60.0)),
+    ],
+)
+def test_a_command_of_the_contract_becomes_its_event(command: dict[str, object], event: Event) -> None:
+    assert parsed(command) == event
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (b"", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b'{"id":"\xff"}', "no JSON"),
+        (b"[" * 16_000, "no JSON"),
+        (b"[]", "no JSON object"),
+        (b"x" * (topics.LARGEST_COMMAND + 1), "at most 16384"),
+        (b"{}", "id"),
+        (b'{"id":7,"command":"resume"}', "id"),
+        (b'{"id":"","command":"resume"}', "id"),
+        (b'{"id":"a\\nb","command":"resume"}', "id"),
+        (b'{"id":"' + b"x" * 65 + b'","command":"resume"}', "id"),
+        ({}, "no command"),
+        ({"command": 7}, "no command"),
+        ({"command": "dance"}, "'dance' is no command"),
+        ({"command": "sign_in", "phone": "PJSIP/agent7"}, "endpoint"),
+        ({"command": "sign_in", "phone": ""}, "endpoint"),
+        ({"command": "sign_in", "phone": "a\r\nb"}, "endpoint"),
+        ({"command": "pause"}, "reason"),
+        ({"command": "pause", "reason": "  "}, "reason"),
+        ({"command": "pause", "reason": "a\nb"}, "reason"),
+        ({"command": "pause", "reason": "x" * 101}, "reason"),
+        ({"command": "wrap_up_extend"}, "seconds"),
+        ({"command": "wrap_up_extend", "seconds": True}, "seconds"),
+        ({"command": "wrap_up_extend", "seconds": "60"}, "seconds"),
+        ({"command": "wrap_up_extend", "seconds": 0}, "seconds"),
+        ({"command": "wrap_up_extend", "seconds": 3601}, "seconds"),
+        (b'{"id":"a1","command":"wrap_up_extend","seconds":1e999}', "no JSON"),
+        *(({"command": name}, "not served") for name in topics._AGENT_COMMANDS_TO_COME),
+    ],
+)
+def test_anything_else_is_refused_with_one_line_that_says_what_to_send(
+    command: dict[str, object] | bytes, hint: str
+) -> None:
+    refused = parsed(command)
+    assert isinstance(refused, Refusal)
+    assert refused.topic == "ctid/v1/agents/7/result"
+    assert hint in refused.error
+    assert refused.error.isprintable()
+    assert "; " in refused.error
+
+
+def test_a_refusal_quotes_the_id_that_was_sent_where_it_is_usable() -> None:
+    refused = parsed({"command": "dance"})
+    assert isinstance(refused, Refusal)
+    assert refused.id == "a1"
+
+
+@pytest.mark.parametrize("name", ["prioritise", "move", "listen", "whisper", "barge"])
+def test_commands_on_calls_are_answered_on_the_calls_topic_as_not_served(name: str) -> None:
+    refused = parsed({"command": name}, CALL)
+    assert isinstance(refused, Refusal)
+    assert refused.topic == "ctid/v1/calls/1.1/result"
+    assert "not served" in refused.error
+
+
+@pytest.mark.parametrize("subject", ["", "+", "#", "a b", "$SYS", "x" * 65, "a/b", "a\0b", ".."])
+def test_a_topic_without_a_usable_id_is_answered_nowhere(subject: str) -> None:
+    assert parsed({"command": "resume"}, f"ctid/v1/agents/{subject}/command") is None
+
+
+@given(st.text(), st.binary(max_size=200))
+def test_no_topic_and_no_payload_breaks_the_parser_or_picks_the_answers_topic(subject: str, payload: bytes) -> None:
+    outcome = parse_command(f"ctid/v1/agents/{subject}/command", payload, 1.0)
+    if isinstance(outcome, Refusal):
+        assert outcome.topic == f"ctid/v1/agents/{subject}/result"
+        assert outcome.topic.count("/") == 4
+        assert not set("+#\0") & set(outcome.topic)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.sampled_from(["sign_in", "pause", "wrap_up_extend", "transfer"]),
+)
+def test_a_command_with_any_values_is_an_event_or_one_line(value: object, name: str) -> None:
+    outcome = parsed({"command": name, "phone": value, "reason": value, "seconds": value})
+    assert outcome is not None
+    if isinstance(outcome, Refusal):
+        assert "\n" not in outcome.error
+
+
+def test_an_unknown_time_is_null_and_talk_is_in_milliseconds() -> None:
+    status = AgentStatus(
+        agent="7", state=AgentState.PAUSED, since=float("nan"), reason="lunch", talk_seconds_today=1.23456
+    )
+    message = topics.agent_message(status)
+    assert message.topic == "ctid/v1/agents/7/state"
+    assert json.loads(message.payload) == {
+        "state": "paused",
+        "since": None,
+        "reason": "lunch",
+        "talk_seconds_today": 1.235,
+        "call_id": None,
+        "phone": None,
+    }

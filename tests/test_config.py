@@ -1,0 +1,249 @@
+"""What a site writes, and what it is told when that is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctid.config import Address, ConfigurationFaults, Settings, load
+from ctid.domain.types import OpenHours, Policy
+from lab.process import TOP
+
+LINE = '[[lines]]\nname = "sales"\nnumbers = ["4001"]\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ctid.toml"
+
+
+def faults(file: Path, text: str = "", env: dict[str, str] | None = None, *, pbx: bool = False) -> tuple[str, ...]:
+    file.write_text(text)
+    with pytest.raises(ConfigurationFaults) as caught:
+        load(file, env or {}, pbx=pbx)
+    return caught.value.faults
+
+
+def loaded(file: Path, text: str = "", env: dict[str, str] | None = None, *, pbx: bool = False) -> Settings:
+    file.write_text(text)
+    file.chmod(0o600)
+    return load(file, env or {}, pbx=pbx)
+
+
+def test_an_empty_file_gives_the_defaults_of_the_example(file: Path) -> None:
+    settings = loaded(file)
+    example = [line[2:] for line in (TOP / "config/ctid.toml").read_text().splitlines() if line.startswith("# ")]
+    written = dict(line.split("#")[0].split(" = ") for line in example if " = " in line and line[0].islower())
+    for section in ("routing", "ami"):
+        for key, value in getattr(settings, section).model_dump().items():
+            if key in written and value is not None and key != "url":
+                assert json.loads(written[key]) == value, key
+    assert settings.metrics.listen == Address(host="127.0.0.1", port=9108)
+    assert settings.database.url.get_secret_value() == "sqlite:////var/lib/ctid/ctid.db"
+    assert settings.policy() == Policy()
+
+
+def test_the_example_with_everything_switched_on_is_right(file: Path, tmp_path: Path) -> None:
+    text = (TOP / "config/ctid.toml").read_text()
+    lines = [
+        line[2:] if line.startswith("# ") and " = " in line and line[2].islower() else line
+        for line in text.splitlines()
+    ]
+    secret = tmp_path / "secret"
+    secret.write_text("hush-hush\n")
+    whole = "\n".join(line for line in lines if not line.startswith('url = "postgresql')).replace(
+        "/etc/ctid/", f"{tmp_path}/"
+    )
+    for name in ("ami-secret", "mqtt-password", "pbx-ca.pem", "mqtt-ca.pem"):
+        (tmp_path / name).write_text("hush-hush\n")
+    settings = loaded(file, whole, pbx=True)
+    assert settings.ami.secret is not None
+    assert settings.ami.secret.get_secret_value() == "hush-hush"
+    assert settings.domain_lines()[0].hours
+
+
+def test_every_fault_is_reported_at_once_with_its_mend(file: Path) -> None:
+    found = faults(
+        file,
+        """
+        [ami]
+        port = 99999
+        secrt = "x"
+        [routing]
+        timezone = "Asia/Shangai"
+        country = "XX"
+        ring_seconds = nan
+        [webb]
+        [mqtt]
+        url = "http://broker"
+        password_file = "/nowhere/at/all"
+        [[lines]]
+        name = "sales"
+        numbers = [4001]
+        hours = "Mon-Fry 08:30-18:00"
+        [[lines]]
+        name = "sales"
+        numbers = ["4002"]
+        agents = ["a/b"]
+        [[lines]]
+        name = "support"
+        numbers = ["40 02"]
+        overflow = "elsewhere"
+        """,
+        {"CTID_METRICS__LISTEN": "9108", "CTID_LOG_LEVEL": "debug", "CTID_ROUTNG__COUNTRY": "DE"},
+        pbx=True,
+    )
+    assert [fault.partition(": ")[0] for fault in found] == [
+        "ami.port",
+        "ami.secrt",
+        "mqtt.url",
+        "routing.ring_seconds",
+        "routing.timezone",
+        "routing.country",
+        "lines[1].numbers[1]",
+        "lines[1].hours",
+        "lines[2].agents",
+        "lines[3].overflow",
+        "metrics.listen (CTID_METRICS__LISTEN)",
+        "webb",
+        "CTID_LOG_LEVEL",
+        "CTID_ROUTNG__COUNTRY",
+        "mqtt.password_file",
+        "lines[2].name",
+        "lines[3].numbers",
+        "ami.secret",
+    ]
+    assert all("; " in fault and "\n" not in fault for fault in found)
+    told = "\n".join(found)
+    for hint in ("did you mean secret", "did you mean Asia/Shanghai", "did you mean web", "CTID_LOG__LEVEL"):
+        assert hint in told
+
+
+def test_a_file_that_is_no_toml_names_the_line(file: Path) -> None:
+    assert "line 2" in faults(file, "[ami]\nport = = 3\n")[0]
+
+
+def test_a_file_that_is_no_utf8_names_the_line(file: Path) -> None:
+    file.write_bytes(b"[ami]\npbx = '\xff'\n")
+    with pytest.raises(ConfigurationFaults, match="line 2"):
+        load(file, {})
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFaults, match="--config"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_the_environment_beats_the_file_also_from_secret_to_secret_file(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-file\n")
+    settings = loaded(
+        file,
+        '[ami]\nport = 5\nsecret = "from-the-toml"\n' + LINE,
+        {
+            "CTID_AMI__PORT": "5039",
+            "CTID_AMI__TLS": "true",
+            "CTID_AMI__SECRET_FILE": str(secret),
+            "CTID_MQTT__PASSWORD": "",
+            "CTID_LINES": '[{"name": "other", "numbers": ["7"], "agents": ["客服01"]}]',
+        },
+        pbx=True,
+    )
+    assert (settings.ami.port, settings.ami.tls) == (5039, True)
+    assert settings.ami.secret is not None
+    assert settings.ami.secret.get_secret_value() == "from-a-file"
+    assert settings.mqtt.password is None
+    assert settings.domain_lines()[0].agents == ("客服01",)
+
+
+def test_no_secret_shows_in_settings_faults_or_warnings(file: Path) -> None:
+    text = '[ami]\nsecret = "hunter-2-ami"\nport = 70000\n[mqtt]\npassword = "hunter-2-mqtt\\n"\n'
+    text += 'url = "mqtt://u:hunter-2-url@h"\n[database]\nurl = "mysql://u:hunter-2-db@h/d"\n[routing]\nfoo = "hunter-2-x"\n'
+    assert "hunter-2" not in "\n".join(faults(file, text))
+    settings = loaded(
+        file,
+        '[ami]\nsecret = "hunter-2-ami"\n[mqtt]\npassword = "hunter-2"\n[database]\nurl = "postgresql://u:hunter-2-db@h/d"\n',
+    )
+    assert "hunter-2" not in repr(settings) + str(settings) + "".join(settings.warnings)
+    assert set(settings.secrets) == {"hunter-2-ami", "hunter-2", "hunter-2-db"}
+
+
+def test_a_file_with_secrets_that_everyone_may_read_is_warned_about(file: Path) -> None:
+    file.write_text('[ami]\nsecret = "hush-hush"\n')
+    file.chmod(0o644)
+    assert any("chmod" in warning for warning in load(file, {}).warnings)
+    file.chmod(0o640)
+    assert not any("chmod" in warning for warning in load(file, {}).warnings)
+
+
+def test_a_secret_with_a_line_break_cannot_become_an_ami_header(file: Path) -> None:
+    (fault,) = faults(file, '[ami]\nsecret = "a\\r\\nAction: Originate"\n')
+    assert fault.startswith("ami.secret: ")
+
+
+def test_the_web_runs_without_reading_the_pbxs_secret(file: Path) -> None:
+    text = '[ami]\nsecret_file = "/nowhere/at/all"\n'
+    assert loaded(file, text).ami.secret is None
+    assert faults(file, text, pbx=True)[0].startswith("ami.secret_file: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Mon-Fri 08:30-18:00", [((0, 1, 2, 3, 4), 510, 1080)]),
+        ("Sat,Sun 09:00-12:00,13:00-24:00", [((5, 6), 540, 720), ((5, 6), 780, 1440)]),
+        ("Mon 08:00-09:00; tue 08:00-09:00", [((0,), 480, 540), ((1,), 480, 540)]),
+        ("Sat-Mon 10:00-11:00", [((0, 5, 6), 600, 660)]),
+        ("Sun 22:00-06:00", [((6,), 1320, 1440), ((0,), 0, 360)]),
+        ("Mon 18:00-00:00", [((0,), 1080, 1440)]),
+    ],
+)
+def test_opening_hours_are_read_as_a_supervisor_writes_them(
+    file: Path, written: str, meant: list[tuple[tuple[int, ...], int, int]]
+) -> None:
+    line = loaded(file, f'{LINE}hours = "{written}"\n').domain_lines()[0]
+    assert line.hours == tuple(OpenHours(weekdays=days, opens=opens, closes=closes) for days, opens, closes in meant)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "Mon", "Mon 8-18", "Mon 08:00-08:00", "Mon 25:00-26:00", "Mon 08:60-09:00", ";"]
+)
+def test_opening_hours_that_mean_nothing_are_refused(file: Path, written: str) -> None:
+    (fault,) = faults(file, f'{LINE}hours = "{written}"\n')
+    assert fault.startswith("lines[1].hours: ")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "CTID_AMI__PORT",
+                "CTID_LINES",
+                "CTID_WEB__LISTEN",
+                "CTID_ROUTING__COUNTRY",
+                "CTID_MQTT__URL",
+                "CTID_DATABASE__URL",
+                "CTID_WEB__URL",
+                "CTID_LINES__0__NAME",
+                "CTID_X__Y",
+                "CTID_AMI__X",
+                "CTID_ROUTING__TIMEZONE",
+                "CTID_RECORDINGS__ROOT",
+                "CTID_AMI__CA_FILE",
+                "CTID_MQTT__PASSWORD_FILE",
+            ]
+        ),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    )
+)
+def test_no_environment_brings_more_than_plain_faults(env: dict[str, str]) -> None:
+    try:
+        load(Path("/dev/null"), env)
+    except ConfigurationFaults as caught:
+        odd = [fault for fault in caught.faults if not fault.isprintable() or ": " not in fault]
+        if odd:
+            pytest.fail(f"no plain fault: {odd}")
