@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Thread
+from typing import Protocol
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -22,7 +23,6 @@ from prometheus_client import (
     start_http_server,
 )
 
-from ctid.config import Address
 from ctid.domain.types import AgentState, Direction, Outcome, RecordingState, Rule
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # ships none
@@ -147,11 +147,20 @@ class AddressTakenError(Exception):
     """The metrics' address cannot be listened on; the message is one line that says what to do."""
 
 
+class Listen(Protocol):
+    """An address of the configuration, which this file does not import: both lie on one level."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsPage:
-    """A page that is being served; ``address`` has the real port where 0 was asked for."""
+    """A page that is being served; ``port`` is the real one where 0 was asked for."""
 
-    address: Address
+    port: int
     server: WSGIServer
     thread: Thread
 
@@ -161,7 +170,7 @@ class MetricsPage:
         self.thread.join()
 
 
-def serve(listen: Address) -> MetricsPage:
+def serve(listen: Listen) -> MetricsPage:
     """Serve ``/metrics`` from a thread of its own until closed. Raises ``AddressTakenError``."""
     try:
         server, thread = start_http_server(listen.port, addr=listen.host, registry=REGISTRY)
@@ -169,4 +178,4 @@ def serve(listen: Address) -> MetricsPage:
         raise AddressTakenError(
             f"metrics.listen: cannot listen on {listen} ({error.strerror}); free it or set another"
         ) from None
-    return MetricsPage(address=Address(host=listen.host, port=server.server_port), server=server, thread=thread)
+    return MetricsPage(port=server.server_port, server=server, thread=thread)

@@ -43,7 +43,7 @@ def test_a_port_in_use_is_one_line_that_names_the_key() -> None:
     page = metrics.serve(Address(host="127.0.0.1", port=0))
     try:
         with pytest.raises(metrics.AddressTakenError, match=r"^metrics\.listen: .*in use.*; [^\n]*$"):
-            metrics.serve(page.address)
+            metrics.serve(Address(host="127.0.0.1", port=page.port))
     finally:
         page.close()
 
@@ -51,4 +51,4 @@ def test_a_port_in_use_is_one_line_that_names_the_key() -> None:
 def test_a_closed_page_frees_its_port() -> None:
     page = metrics.serve(Address(host="127.0.0.1", port=0))
     page.close()
-    metrics.serve(page.address).close()
+    metrics.serve(Address(host="127.0.0.1", port=page.port)).close()

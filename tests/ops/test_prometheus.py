@@ -38,7 +38,7 @@ CONTRACT = [
 async def scraped() -> str:
     page = metrics.serve(Address(host="127.0.0.1", port=0))
     try:
-        url = f"http://{page.address}/metrics"
+        url = f"http://127.0.0.1:{page.port}/metrics"
         return await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read().decode())
     finally:
         page.close()
