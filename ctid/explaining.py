@@ -1,0 +1,241 @@
+"""Why a call went where it went, in sentences: for ``ctid explain``, the call's page and the screen-pop.
+
+Law: pure, and out of the books alone; whoever reads it on a terminal or a page reads the same words. Text from outside
+stays as it came: the reader's side escapes it. A time the stream did not tell (``nan``) shows as dashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from enum import StrEnum
+from math import inf, isnan
+
+from ctid.domain.types import (
+    AgentId,
+    CallRecord,
+    Candidate,
+    Decision,
+    Direction,
+    LegRecord,
+    LegResult,
+    Outcome,
+    RecordingRecord,
+    RecordingState,
+    Rule,
+    Skip,
+    Via,
+)
+
+#: Candidates named in one sentence; the page and the JSON have all that the books hold.
+NAMED = 5
+
+Names = Mapping[AgentId, str]
+
+
+class Kind(StrEnum):
+    """What a moment of the story is about."""
+
+    CALL = "call"
+    DECISION = "decision"
+    LEG = "leg"
+    RECORDING = "recording"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One line of the story. ``decision`` is the decision's place among the call's, where the moment is one."""
+
+    at: float
+    kind: Kind
+    text: str
+    decision: int | None = None
+
+
+def explain(call: CallRecord, names: Names, timezone: tzinfo) -> list[str]:
+    """The call's story, a line each, with local times; ``names`` gives agents their names."""
+    head = f"Call {call.id} on {call.pbx}, {_day(call.started_at, timezone)}"
+    return [head, *(f"{clock(moment.at, timezone)}  {moment.text}" for moment in story(call, names))]
+
+
+def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
+    """What happened to the call, in order of time."""
+    ticket = call.ticket_ids[0] if len(call.ticket_ids) == 1 else None
+    moments = [Moment(at=call.started_at, kind=Kind.CALL, text=_beginning(call, names))]
+    for position, decision in enumerate(call.decisions):
+        text = why(decision, names, ticket=ticket)
+        moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
+    for leg in call.legs:
+        if leg.agent is not None or leg.party != call.caller:
+            moments += _leg(leg, names.get(leg.agent, leg.agent) if leg.agent else leg.party)
+    end = _end(call)
+    last = call.ended_at if call.ended_at is not None else max(moment.at for moment in moments)
+    moments += [Moment(at=last, kind=Kind.RECORDING, text=_recording(recording)) for recording in call.recordings]
+    moments.sort(key=lambda moment: inf if isnan(moment.at) else moment.at)
+    return (*moments, end) if end else tuple(moments)
+
+
+def why(decision: Decision, names: Names, *, ticket: str | None = None) -> str:
+    """One decision as sentences; ``ticket`` is the caller's newest ticket, where it is known."""
+    chosen = names.get(decision.chosen, decision.chosen)
+    owned = f"ticket {ticket}" if ticket else "the caller's last ticket"
+    if decision.rule is Rule.TICKET_OWNER:
+        return f"Rang {chosen}, who owns {owned}."
+    parts: list[str] = []
+    if decision.owner is None:
+        parts.append("No agent owns a ticket of this caller.")
+    else:
+        owner = names.get(decision.owner, decision.owner)
+        parts.append(f"{owner}, who owns {owned}, {_SKIPPED_ONE.get(decision.owner_skipped, 'could not be rung')}.")
+    if decision.considered:
+        parts.append(f"Least talk today: {_order(decision.considered, names)}.")
+    parts.append(f"Rang {chosen}.")
+    if decision.skipped:
+        skipped = ", ".join(f"{count} {SKIPPED[reason]}" for reason, count in decision.skipped)
+        parts.append(f"Passed over: {skipped}.")
+    return " ".join(parts)
+
+
+def clock(at: float | None, timezone: tzinfo) -> str:
+    """Unix seconds as local ``10:02:03``."""
+    if at is None or isnan(at):
+        return "--:--:--"
+    return datetime.fromtimestamp(at, timezone).strftime("%H:%M:%S")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as ``0:07``, ``12:30`` or ``1:02:03``."""
+    if seconds is None or isnan(seconds):
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+SKIPPED: Mapping[Skip, str] = {
+    Skip.UNKNOWN: "not in the roster",
+    Skip.DISABLED: "disabled",
+    Skip.OFFLINE: "offline",
+    Skip.PAUSED: "paused",
+    Skip.WRAP_UP: "in wrap-up",
+    Skip.RESERVED: "reserved for another call",
+    Skip.RINGING: "ringing",
+    Skip.TALKING: "talking",
+    Skip.PHONE_BUSY: "with a busy phone",
+    Skip.PHONE_UNREACHABLE: "with an unreachable phone",
+    Skip.PHONE_UNKNOWN: "whose phone's state is unknown",
+    Skip.COOLING_DOWN: "whose phone was just unreachable",
+    Skip.NOT_ON_LINE: "not on this line",
+    Skip.LEVEL: "below the caller's level",
+    Skip.TRIED: "already tried",
+}
+
+_SKIPPED_ONE: Mapping[Skip | None, str] = {
+    Skip.UNKNOWN: "is not in the roster",
+    Skip.DISABLED: "is disabled",
+    Skip.OFFLINE: "was offline",
+    Skip.PAUSED: "was paused",
+    Skip.WRAP_UP: "was in wrap-up",
+    Skip.RESERVED: "was reserved for another call",
+    Skip.RINGING: "was ringing for another call",
+    Skip.TALKING: "was talking",
+    Skip.PHONE_BUSY: "had a busy phone",
+    Skip.PHONE_UNREACHABLE: "had an unreachable phone",
+    Skip.PHONE_UNKNOWN: "had a phone whose state was unknown",
+    Skip.COOLING_DOWN: "had a phone that was unreachable a moment before",
+    Skip.NOT_ON_LINE: "does not serve this line",
+    Skip.LEVEL: "is below the caller's level",
+    Skip.TRIED: "had already been tried",
+}
+
+_RESULT: Mapping[LegResult, str] = {
+    LegResult.NO_ANSWER: "did not answer",
+    LegResult.BUSY: "was busy",
+    LegResult.REJECTED: "rejected the call",
+    LegResult.UNREACHABLE: "could not be reached",
+    LegResult.CANCELLED: "rang until the call was withdrawn",
+    LegResult.FAILED: "could not be rung",
+}
+
+_ENDED: Mapping[Outcome, str] = {
+    Outcome.ANSWERED: "The call ended: answered.",
+    Outcome.ABANDONED: "The caller hung up before anybody answered.",
+    Outcome.NO_ANSWER: "The call ended: nobody answered.",
+    Outcome.BUSY: "The call ended: busy.",
+    Outcome.REJECTED: "The call ended: rejected.",
+    Outcome.OVERFLOW: "The call was sent to the line's overflow.",
+    Outcome.CLOSED: "The line was closed.",
+    Outcome.MERGED: "The call was merged into another.",
+    Outcome.FAILED: "The call failed.",
+}
+
+_VIA: Mapping[Via, str] = {
+    Via.CTID: "",
+    Via.FAILSAFE: " The fallback queue took it: ctid was not routing.",
+    Via.DIRECT: " It was not routed by ctid.",
+}
+
+
+def _order(considered: tuple[Candidate, ...], names: Names) -> str:
+    named = [f"{names.get(one.agent, one.agent)} {duration(one.talk_seconds)}" for one in considered[:NAMED]]
+    more = len(considered) - NAMED
+    return ", then ".join(named) + (f", and {more} more" if more > 0 else "")
+
+
+def _beginning(call: CallRecord, names: Names) -> str:
+    who = call.caller or "an anonymous caller"
+    if call.caller_name and call.caller_name != call.caller:
+        who += f" ({call.caller_name})"
+    to = call.dialled or "an unknown number"
+    if call.direction is Direction.INBOUND:
+        line = f" on the line {call.line}" if call.line else ""
+        return f"Call from {who} to {to}{line}.{_VIA[call.via]}"
+    agent = f" by {names.get(call.agent, call.agent)}" if call.agent else ""
+    return f"{call.direction.value.capitalize()} call{agent} from {who} to {to}."
+
+
+def _leg(leg: LegRecord, who: str) -> list[Moment]:
+    moments: list[Moment] = []
+    unsure = "" if leg.certainty.value == "exact" else f" ({leg.certainty.value})"
+    if leg.answered_at is not None:
+        waited = f" after {duration(leg.answered_at - leg.offered_at)}"
+        moments.append(Moment(at=leg.answered_at, kind=Kind.LEG, text=f"{who} answered{waited}."))
+    if leg.ended_at is None:
+        if leg.answered_at is None:
+            moments.append(Moment(at=leg.offered_at, kind=Kind.LEG, text=f"{who}'s phone is ringing."))
+        return moments
+    if leg.answered_at is not None:
+        held = f", {duration(leg.hold_seconds)} of it on hold" if leg.hold_seconds else ""
+        text = f"{who} left the call: talked {duration(leg.talk_seconds)}{held}{unsure}."
+    else:
+        said = _RESULT.get(leg.result, "was rung") if leg.result else "was rung"
+        text = f"{who} {said} ({duration(leg.ended_at - leg.offered_at)}){unsure}."
+    moments.append(Moment(at=leg.ended_at, kind=Kind.LEG, text=text))
+    return moments
+
+
+def _recording(recording: RecordingRecord) -> str:
+    tickets = f", on {', '.join(recording.ticket_ids)}" if recording.ticket_ids else ""
+    match recording.state:
+        case RecordingState.RECORDING:
+            return f"Recording under way{tickets}."
+        case RecordingState.COMPLETE:
+            return f"Recording kept: {duration(recording.seconds)}{tickets}."
+        case RecordingState.DAMAGED:
+            return f"The recording is damaged: its length is not that of the talk{tickets}."
+        case RecordingState.MISSING:
+            return f"The recording is missing: there is no file{tickets}."
+
+
+def _end(call: CallRecord) -> Moment | None:
+    if call.ended_at is None:
+        return None
+    text = _ENDED[call.outcome] if call.outcome else "The call ended."
+    if call.merged_into:
+        text = f"The call was merged into {call.merged_into}."
+    return Moment(at=call.ended_at, kind=Kind.CALL, text=text)
+
+
+def _day(at: float, timezone: tzinfo) -> str:
+    return "day unknown" if isnan(at) else datetime.fromtimestamp(at, timezone).strftime("%Y-%m-%d %Z")

@@ -1,0 +1,216 @@
+"""The REST API: the books as JSON, for those with a bearer token.
+
+Law: reads only; every list is bounded and goes on by a cursor; an error is one line in ``error``. A token acts as its
+user: who may not see a thing by the pages does not see it here. No path on a disk is ever part of an answer.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from ctid.calljson import call_json, iso, seconds
+from ctid.db.calls import NoSuchCall
+from ctid.db.users import User
+from ctid.domain.types import AgentState, CallRecord
+from ctid.web import api_models as models
+from ctid.web import cursors, hearing
+from ctid.web.books import Mark, TicketRow
+from ctid.web.room import Room, room
+from ctid.web.shown import may_see_all
+
+MOST = 200
+USUAL = 50
+#: Calls that may share one start to the microsecond and still be paged through.
+_SAME_START = 50
+_NO_TEXT = r"^[^\x00-\x1f\x7f]+$"
+
+_bearer = HTTPBearer(auto_error=False, description="A token of: ctid user token")
+
+
+async def token_user(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> User:
+    """Whom the token acts for; 401 without a good one."""
+    user = await room(request).users.by_token(given.credentials) if given else None
+    if user is None:
+        said = "This token is not valid." if given else "Send a token: Authorization: Bearer TOKEN."
+        raise HTTPException(401, said, headers={"www-authenticate": "Bearer"})
+    return user
+
+
+TokenUser = Annotated[User, Depends(token_user)]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+Cursor = Annotated[str | None, Query(max_length=400, description="The `next` of the page before.")]
+Id = Annotated[str, Path(max_length=200, pattern=_NO_TEXT)]
+Word = Annotated[str | None, Query(max_length=200, pattern=_NO_TEXT)]
+
+_FAULTS: dict[int | str, dict[str, Any]] = {
+    401: {"model": models.Fault, "description": "No token, or one that is not valid."},
+    422: {"model": models.Fault, "description": "A value that cannot be."},
+    503: {"model": models.Fault, "description": "The database does not answer."},
+}
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": models.Fault, "description": "Not there, or not for you."}}
+
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(token_user)], responses=_FAULTS)
+
+
+@router.get("/calls", responses={200: {"model": models.Calls}})
+async def calls(
+    request: Request,
+    *,
+    since: Annotated[datetime | None, Query(description="Started at or after; without an offset, UTC.")] = None,
+    until: Annotated[datetime | None, Query(description="Started before; without an offset, UTC.")] = None,
+    limit: Limit = USUAL,
+    cursor: Cursor = None,
+) -> Response:
+    """Calls, the newest first."""
+    found = await _calls(room(request), _unix(since), _unix(until), limit + 1, cursors.read(cursor) if cursor else None)
+    shown = found[:limit]
+    more = len(found) > limit
+    last = cursors.write(Mark(at=shown[-1].started_at, id=shown[-1].id)) if more else None
+    return _json({"calls": [call_json(call) for call in shown], "next": last})
+
+
+@router.get("/calls/{call_id}", responses={200: {"model": models.Call}, **_MISSING})
+async def call(request: Request, call_id: Id) -> Response:
+    """One call."""
+    try:
+        found = await room(request).calls.one(call_id)
+    except NoSuchCall:
+        found = None
+    if found is None or found.id != call_id:
+        raise HTTPException(404, f"There is no call {call_id}.")
+    return _json(call_json(found))
+
+
+@router.get("/agents", responses={200: {"model": models.Agents}})
+async def agents(request: Request, user: TokenUser) -> Response:
+    """The agents with their present states; to an agent's token that agent alone."""
+    of = room(request)
+    saved = {status.agent: status for status in await of.agents.statuses()}
+    listed = []
+    for agent in await of.agents.roster():
+        if not may_see_all(user) and agent.id != user.agent_id:
+            continue
+        view, status = of.board.views.get(agent.id), saved.get(agent.id)
+        live = view.state if view else None
+        now = live or status
+        listed.append(
+            {
+                "id": agent.id,
+                "name": agent.name,
+                "phone": agent.phone,
+                "level": agent.level,
+                "lines": list(agent.lines),
+                "enabled": agent.enabled,
+                "state": (now.state if now else AgentState.OFFLINE).value,
+                "since": live.since if live else iso(status.since) if status else None,
+                "reason": now.reason if now else None,
+                "talk_seconds_today": seconds(now.talk_seconds_today if now else 0.0),
+                "call_id": now.call_id if now else None,
+            }
+        )
+    return _json({"agents": listed})
+
+
+@router.get("/contacts", responses={200: {"model": models.Contacts}})
+async def contacts(
+    request: Request,
+    *,
+    customer_id: Word = None,
+    number: Annotated[Word, Query(description="As ctid writes it: E.164, such as +8613800138000.")] = None,
+    limit: Limit = USUAL,
+    cursor: Word = None,
+) -> Response:
+    """Contacts with their numbers, by id."""
+    books = room(request).books
+    found = await books.contacts(limit=limit + 1, after=cursor, customer_id=customer_id, number=number)
+    return _json({"contacts": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None})
+
+
+@router.get("/customers", responses={200: {"model": models.Customers}})
+async def customers(request: Request, limit: Limit = USUAL, cursor: Word = None) -> Response:
+    """Customers, by id."""
+    found = await room(request).books.customers(limit=limit + 1, after=cursor)
+    return _json({"customers": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None})
+
+
+@router.get("/tickets", responses={200: {"model": models.Tickets}})
+async def tickets(
+    request: Request,
+    *,
+    status: Literal["open", "pending", "resolved", "closed"] | None = None,
+    owner: Word = None,
+    limit: Limit = USUAL,
+    cursor: Cursor = None,
+) -> Response:
+    """Tickets, the newest first."""
+    after = cursors.read(cursor) if cursor else None
+    found = await room(request).books.tickets(limit=limit + 1, status=status, owner=owner, after=after)
+    shown = found[:limit]
+    last = cursors.write(Mark(at=shown[-1].created_at, id=shown[-1].id)) if len(found) > limit else None
+    return _json({"tickets": [_ticket(ticket) for ticket in shown], "next": last})
+
+
+@router.get(
+    "/recordings/{recording_id}/audio",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"audio/wav": {}}, "description": "The whole recording."},
+        206: {"content": {"audio/wav": {}}, "description": "The bytes that Range asked for."},
+        416: {"description": "There are no such bytes."},
+        **_MISSING,
+    },
+)
+async def recording(request: Request, user: TokenUser, recording_id: Id) -> FileResponse:
+    """A recording's sound; knows byte ranges."""
+    return await hearing.audio(request, user, recording_id)
+
+
+async def _calls(
+    of: Room, since: float | None, until: float | None, limit: int, after: Mark | None
+) -> list[CallRecord]:
+    """The newest ``limit`` calls that started in [since, until) and come after the mark, the newest first."""
+    if after is None:
+        return (await of.calls.load(since=since, until=until, limit=limit))[::-1]
+    # The store cuts at a start; the mark stands within those that share one.
+    before = after.at + 0.000_002
+    loaded = await of.calls.load(
+        since=since, until=before if until is None else min(before, until), limit=limit + _SAME_START
+    )
+    older = [call for call in loaded[::-1] if (round(call.started_at, 6), call.id) < (round(after.at, 6), after.id)]
+    return older[:limit]
+
+
+def _ticket(ticket: TicketRow) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "customer_id": ticket.customer_id,
+        "contact_id": ticket.contact_id,
+        "owner": ticket.owner,
+        "subject": ticket.subject,
+        "category": ticket.category,
+        "severity": ticket.severity,
+        "status": ticket.status,
+        "created_at": iso(ticket.created_at),
+        "resolved_at": iso(ticket.resolved_at),
+    }
+
+
+def _unix(at: datetime | None) -> float | None:
+    if at is None:
+        return None
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    try:
+        return min(max(aware.timestamp(), 0.0), 253_000_000_000.0)
+    except (OverflowError, ValueError):
+        return 0.0
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

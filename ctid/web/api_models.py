@@ -1,0 +1,150 @@
+"""What the API answers with, for its OpenAPI description.
+
+Law: descriptions, not a second way: the answers come from ``calljson`` and the books, and a test holds them against these.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from ctid.domain.types import AgentState, Certainty, Direction, LegResult, Outcome, RecordingState, Rule, Skip, Via
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Fault(_Model):
+    """What was wrong with the request, in one line."""
+
+    error: str
+
+
+class Leg(_Model):
+    agent: str | None
+    party: str
+    offered_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    talk_seconds: float | None
+    result: LegResult | None
+    certainty: Certainty
+
+
+class Recording(_Model):
+    id: str
+    seconds: float | None
+    sha256: str | None
+    ticket_ids: list[str]
+    state: RecordingState
+
+
+class Considered(_Model):
+    agent: str
+    talk_seconds: float | None
+    idle_since: datetime | None
+
+
+class Decision(_Model):
+    at: datetime | None
+    rule: Rule
+    chosen: str
+    owner: str | None
+    owner_skipped: Skip | None
+    considered: list[Considered]
+    skipped: dict[Skip, int]
+
+
+class Call(_Model):
+    id: str
+    pbx: str
+    direction: Direction
+    caller: str | None
+    dialled: str | None
+    line: str | None
+    contact_id: str | None
+    customer_id: str | None
+    started_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    outcome: Outcome | None
+    via: Via
+    merged_into: str | None
+    ticket_ids: list[str]
+    agent: str | None
+    legs: list[Leg]
+    recordings: list[Recording]
+    decisions: list[Decision]
+
+
+class Agent(_Model):
+    id: str
+    name: str
+    phone: str | None
+    level: int
+    lines: list[str]
+    enabled: bool
+    state: AgentState
+    since: datetime | None
+    reason: str | None
+    talk_seconds_today: float | None
+    call_id: str | None
+
+
+class Contact(_Model):
+    id: str
+    customer_id: str | None
+    name: str
+    department: str | None
+    title: str | None
+    level: int | None
+    numbers: list[str]
+    notes: str | None
+
+
+class Customer(_Model):
+    id: str
+    name: str
+    level: int
+    notes: str | None
+
+
+class Ticket(_Model):
+    id: str
+    customer_id: str | None
+    contact_id: str | None
+    owner: str | None
+    subject: str
+    category: str | None
+    severity: int
+    status: str
+    created_at: datetime
+    resolved_at: datetime | None
+
+
+class Calls(_Model):
+    """``next`` is the cursor of the page after this one, null on the last."""
+
+    calls: list[Call]
+    next: str | None
+
+
+class Agents(_Model):
+    agents: list[Agent]
+
+
+class Contacts(_Model):
+    contacts: list[Contact]
+    next: str | None
+
+
+class Customers(_Model):
+    customers: list[Customer]
+    next: str | None
+
+
+class Tickets(_Model):
+    tickets: list[Ticket]
+    next: str | None

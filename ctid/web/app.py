@@ -1,0 +1,137 @@
+"""The application: routes, guards, and what a person or a program reads when something is wrong.
+
+Law: an error says what to do and nothing about the inside; to ``/api`` it is JSON, to people a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+from structlog import get_logger
+
+from ctid import __version__
+from ctid.config import Settings
+from ctid.db.session import DatabaseFault
+from ctid.web import api, health, live, pages, sign_in
+from ctid.web.cursors import BadCursor
+from ctid.web.guards import Bounded, Headed, Logged
+from ctid.web.identity import SignInNeeded
+from ctid.web.room import Room, stored
+from ctid.web.shown import STATIC, page
+
+_TITLES = {
+    400: "That does not work",
+    403: "Not for you",
+    404: "Not here",
+    405: "That does not work",
+    422: "That does not work",
+    503: "The database does not answer",
+}
+
+_log = get_logger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The web as an ASGI application. Raises ``DatabaseFault`` for a database URL that cannot do.
+
+    Live states need ``app.state.room.subscriber.run()`` beside it, as ``serve.run`` does.
+    """
+    made = Room(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await made.close()
+
+    app = FastAPI(
+        title="ctid",
+        version=__version__,
+        description="The calls, agents and tickets of a call centre on Asterisk.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.room = made
+    for part in (sign_in, pages, api):
+        app.include_router(part.router, dependencies=[Depends(stored)])
+    app.include_router(health.router)
+    app.include_router(live.router)
+    app.mount("/static", _Static(directory=STATIC), name="static")
+    app.add_exception_handler(SignInNeeded, _to_sign_in)
+    app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(BadCursor, _bad_cursor)
+    app.add_exception_handler(DatabaseFault, _no_database)
+    app.add_exception_handler(Exception, _failure)
+    app.add_middleware(Bounded)
+    app.add_middleware(Headed, https=settings.web.url.startswith("https://"))
+    app.add_middleware(Logged)
+    return app
+
+
+class _Static(StaticFiles):
+    """A file asked for by its version never changes; by its bare name it is asked about each time."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        versioned = scope["query_string"].startswith(b"v=")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
+        return response
+
+
+async def _to_sign_in(request: Request, _: Exception) -> Response:
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=204, headers={"hx-redirect": "/sign-in"})
+    if request.method != "GET":
+        return RedirectResponse("/sign-in", 303)
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/sign-in?next={quote(wanted, safe='')}", 303)
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = error.detail if error.detail and error.status_code != 405 else "There is no such page."
+    if error.status_code == 404 and error.detail == "Not Found":
+        said = "There is no such page."
+    return _say(request, error.status_code, said, dict(error.headers or {}))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+    return _say(request, 422, f"{where}: {first['msg'][:200]}")
+
+
+async def _bad_cursor(request: Request, error: Exception) -> Response:
+    return _say(request, 422, str(error))
+
+
+async def _no_database(request: Request, error: Exception) -> Response:
+    _log.error("the database does not answer", error=str(error))
+    return _say(request, 503, "Try again in a moment; if it stays so, tell your administrator.")
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    _log.error("a page failed", path=request.url.path[:200], exc_info=error)
+    return _say(request, 500, "Something went wrong here; it has been written to the log.")
+
+
+def _say(request: Request, status: int, said: str, headers: dict[str, str] | None = None) -> Response:
+    response: Response
+    if request.url.path.startswith("/api"):
+        response = JSONResponse({"error": said}, status)
+    else:
+        response = page(request, "error.html", status=status, title=_TITLES.get(status, "Something failed"), said=said)
+    response.headers.update(headers or {})
+    return response

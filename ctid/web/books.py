@@ -1,0 +1,352 @@
+"""What pages and API read across tables: lists with names, one recording with its owners, contacts and customers.
+
+Law: reads only, bounded by a limit, each on an index; a page goes on from the last row seen, not from a count.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, String, and_, cast, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ctid.db.session import instant, maybe_seconds, reading, seconds
+from ctid.db.tables import (
+    agents,
+    calls,
+    contact_numbers,
+    contacts,
+    customers,
+    legs,
+    recording_tickets,
+    recordings,
+    talks,
+    ticket_attempts,
+    tickets,
+)
+from ctid.domain.types import AgentId, CallId, Direction, Outcome, RecordingState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where a list of calls or tickets goes on: after the one of this id that began then, towards older ones."""
+
+    at: float
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """A call as a list shows it; ``talk_seconds`` are its agents' ended conversations, ``wait_seconds`` until answer or end."""
+
+    id: CallId
+    started_at: float
+    ended_at: float | None
+    direction: Direction
+    number: str | None
+    caller_name: str | None
+    contact: str | None
+    customer: str | None
+    line: str | None
+    agent: AgentId | None
+    agent_name: str | None
+    outcome: Outcome | None
+    wait_seconds: float | None
+    talk_seconds: float
+    recording: RecordingState | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRow:
+    """A ticket as a list shows it, and as the API gives it."""
+
+    id: str
+    subject: str
+    status: str
+    severity: int
+    category: str | None
+    owner: AgentId | None
+    owner_name: str | None
+    contact_id: str | None
+    contact: str | None
+    customer_id: str | None
+    customer: str | None
+    created_at: float
+    resolved_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at solving a ticket."""
+
+    at: float
+    agent: AgentId | None
+    what: str
+    result: str | None
+    call_id: CallId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A recording and whose it is: the agents who talked in its call, and the owners of its tickets."""
+
+    id: str
+    path: str
+    state: RecordingState
+    agents: frozenset[AgentId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A contact or customer by name, for the head of a page."""
+
+    id: str
+    name: str
+    detail: str | None
+    level: int | None
+
+
+class Books:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def calls(
+        self,
+        *,
+        since: float,
+        until: float,
+        limit: int,
+        outcome: Outcome | None = None,
+        live: bool = False,
+        agent: AgentId | None = None,
+        text: str | None = None,
+        after: Mark | None = None,
+    ) -> list[CallRow]:
+        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way."""
+        query = (
+            select(
+                calls,
+                contacts.c.name.label("contact"),
+                customers.c.name.label("customer"),
+                agents.c.name.label("agent_name"),
+            )
+            .select_from(calls)
+            .outerjoin(contacts, contacts.c.id == calls.c.contact_id)
+            .outerjoin(customers, customers.c.id == calls.c.customer_id)
+            .outerjoin(agents, agents.c.id == calls.c.agent)
+            .where(calls.c.started_at >= instant(since), calls.c.started_at < instant(until))
+            .order_by(calls.c.started_at.desc(), calls.c.id.desc())
+            .limit(limit)
+        )
+        if outcome is not None:
+            query = query.where(calls.c.outcome == outcome.value)
+        if live:
+            query = query.where(calls.c.ended_at.is_(None))
+        if agent is not None:
+            query = query.where(_of_agent(agent))
+        if text is not None:
+            query = query.where(_like(text, calls.c.caller, calls.c.caller_name, calls.c.dialled, calls.c.id))
+        if after is not None:
+            query = query.where(_after(after, calls.c.started_at, calls.c.id))
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+            keys = [(row.pbx, row.id) for row in rows]
+            talked: dict[tuple[str, str], float] = defaultdict(float)
+            spoken = select(talks).where(
+                tuple_(talks.c.pbx, talks.c.call_id).in_(keys),
+                talks.c.agent.is_not(None),
+                talks.c.ended_at.is_not(None),
+            )
+            for talk in await connection.execute(spoken):
+                talked[talk.pbx, talk.call_id] += seconds(talk.ended_at) - seconds(talk.started_at)
+            kept = select(recordings).where(tuple_(recordings.c.pbx, recordings.c.call_id).in_(keys))
+            states = {(row.pbx, row.call_id): RecordingState(row.state) for row in await connection.execute(kept)}
+        return [_call(row, talked[row.pbx, row.id], states.get((row.pbx, row.id))) for row in rows]
+
+    async def tickets(
+        self, *, limit: int, status: str | None = None, owner: AgentId | None = None, after: Mark | None = None
+    ) -> list[TicketRow]:
+        """Tickets that fit, the newest first."""
+        query = (
+            select(
+                tickets,
+                contacts.c.name.label("contact"),
+                customers.c.name.label("customer"),
+                agents.c.name.label("owner_name"),
+            )
+            .select_from(tickets)
+            .outerjoin(contacts, contacts.c.id == tickets.c.contact_id)
+            .outerjoin(customers, customers.c.id == tickets.c.customer_id)
+            .outerjoin(agents, agents.c.id == tickets.c.owner)
+            .order_by(tickets.c.created_at.desc(), tickets.c.id.desc())
+            .limit(limit)
+        )
+        if after is not None:
+            query = query.where(_after(after, tickets.c.created_at, tickets.c.id))
+        if status is not None:
+            query = query.where(tickets.c.status == status)
+        if owner is not None:
+            query = query.where(tickets.c.owner == owner)
+        async with reading(self._engine) as connection:
+            return [_ticket(row) for row in await connection.execute(query)]
+
+    async def attempts(self, ticket_id: str, *, limit: int = 200) -> list[Attempt]:
+        """What was tried on a ticket, the oldest first."""
+        log = ticket_attempts
+        query = select(log).where(log.c.ticket_id == ticket_id).order_by(log.c.at, log.c.id).limit(limit)
+        async with reading(self._engine) as connection:
+            return [
+                Attempt(at=seconds(row.at), agent=row.agent, what=row.what, result=row.result, call_id=row.call_id)
+                for row in await connection.execute(query)
+            ]
+
+    async def recording(self, recording_id: str) -> Heard | None:
+        """The recording of that id, or ``None``."""
+        async with reading(self._engine) as connection:
+            query = select(recordings).where(recordings.c.id == recording_id).order_by(recordings.c.pbx).limit(1)
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                return None
+            talkers = select(legs.c.agent).where(
+                legs.c.pbx == row.pbx,
+                legs.c.call_id == row.call_id,
+                legs.c.agent.is_not(None),
+                legs.c.answered_at.is_not(None),
+            )
+            owners = (
+                select(tickets.c.owner)
+                .join(recording_tickets, recording_tickets.c.ticket_id == tickets.c.id)
+                .where(
+                    recording_tickets.c.pbx == row.pbx,
+                    recording_tickets.c.recording_id == row.id,
+                    recording_tickets.c.removed_at.is_(None),
+                    tickets.c.owner.is_not(None),
+                )
+            )
+            whose = frozenset((*await connection.scalars(talkers), *await connection.scalars(owners)))
+        return Heard(id=row.id, path=row.path, state=RecordingState(row.state), agents=whose)
+
+    async def contact(self, contact_id: str | None) -> Person | None:
+        """The contact with department and title in one line."""
+        if contact_id is None:
+            return None
+        query = select(contacts, func.coalesce(contacts.c.level, customers.c.level, 1).label("rank"))
+        query = query.outerjoin(customers, customers.c.id == contacts.c.customer_id).where(contacts.c.id == contact_id)
+        async with reading(self._engine) as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        detail = ", ".join(part for part in (row.title, row.department) if part) or None
+        return Person(id=row.id, name=row.name, detail=detail, level=row.rank)
+
+    async def customer(self, customer_id: str | None) -> Person | None:
+        if customer_id is None:
+            return None
+        async with reading(self._engine) as connection:
+            row = (await connection.execute(select(customers).where(customers.c.id == customer_id))).one_or_none()
+        return None if row is None else Person(id=row.id, name=row.name, detail=None, level=row.level)
+
+    async def contacts(
+        self, *, limit: int, after: str | None = None, customer_id: str | None = None, number: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Contacts by id with all their numbers, as the API gives them; ``number`` as ctid writes it (E.164)."""
+        query = select(contacts).order_by(contacts.c.id).limit(limit)
+        if after is not None:
+            query = query.where(contacts.c.id > after)
+        if customer_id is not None:
+            query = query.where(contacts.c.customer_id == customer_id)
+        if number is not None:
+            having = select(contact_numbers.c.contact_id).where(contact_numbers.c.number == number)
+            query = query.where(contacts.c.id.in_(having))
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+            numbers: dict[str, list[str]] = defaultdict(list)
+            having = (
+                select(contact_numbers)
+                .where(contact_numbers.c.contact_id.in_([row.id for row in rows]))
+                .order_by(contact_numbers.c.position)
+            )
+            for row in await connection.execute(having):
+                numbers[row.contact_id].append(row.number)
+        return [
+            {
+                "id": row.id,
+                "customer_id": row.customer_id,
+                "name": row.name,
+                "department": row.department,
+                "title": row.title,
+                "level": row.level,
+                "numbers": numbers[row.id],
+                "notes": row.notes,
+            }
+            for row in rows
+        ]
+
+    async def customers(self, *, limit: int, after: str | None = None) -> list[dict[str, Any]]:
+        """Customers by id, as the API gives them."""
+        query = select(customers).order_by(customers.c.id).limit(limit)
+        if after is not None:
+            query = query.where(customers.c.id > after)
+        async with reading(self._engine) as connection:
+            return [
+                {"id": row.id, "name": row.name, "level": row.level, "notes": row.notes}
+                for row in await connection.execute(query)
+            ]
+
+
+def _of_agent(agent: AgentId) -> ColumnElement[bool]:
+    """The agent was rung by the call, whoever talked last."""
+    mine = legs.c.pbx == calls.c.pbx, legs.c.call_id == calls.c.id, legs.c.agent == agent
+    return or_(calls.c.agent == agent, select(legs.c.id).where(*mine).exists())
+
+
+def _like(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    named = (*columns, contacts.c.name, customers.c.name)
+    return or_(*(func.lower(cast(column, String)).contains(text.lower(), autoescape=True) for column in named))
+
+
+def _after(mark: Mark, begun: ColumnElement[Any], key: ColumnElement[Any]) -> ColumnElement[bool]:
+    at = instant(mark.at)
+    return or_(begun < at, and_(begun == at, key < mark.id))
+
+
+def _call(row: Row[Any], talk_seconds: float, recording: RecordingState | None) -> CallRow:
+    started_at, ended_at = seconds(row.started_at), maybe_seconds(row.ended_at)
+    waited_until = maybe_seconds(row.answered_at) or ended_at
+    return CallRow(
+        id=row.id,
+        started_at=started_at,
+        ended_at=ended_at,
+        direction=Direction(row.direction),
+        number=row.dialled if row.direction == Direction.OUTBOUND.value else row.caller,
+        caller_name=row.caller_name,
+        contact=row.contact,
+        customer=row.customer,
+        line=row.line,
+        agent=row.agent,
+        agent_name=row.agent_name,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        wait_seconds=None if waited_until is None else max(0.0, waited_until - started_at),
+        talk_seconds=talk_seconds,
+        recording=recording,
+    )
+
+
+def _ticket(row: Row[Any]) -> TicketRow:
+    return TicketRow(
+        id=row.id,
+        subject=row.subject,
+        status=row.status,
+        severity=row.severity,
+        category=row.category,
+        owner=row.owner,
+        owner_name=row.owner_name,
+        contact_id=row.contact_id,
+        contact=row.contact,
+        customer_id=row.customer_id,
+        customer=row.customer,
+        created_at=seconds(row.created_at),
+        resolved_at=maybe_seconds(row.resolved_at),
+    )

@@ -1,0 +1,152 @@
+"""What stands before every request: headers that bind the browser, a bound on bodies, a line in the log.
+
+Law: pure ASGI, so that streaming and sockets pass untouched. The log has the path, never a query, cookie or token.
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog import get_logger
+
+LARGEST_BODY = 64 * 1024
+
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none';"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not no-referrer: browsers would then send "Origin: null" with our own forms.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+_QUIET = ("/static/", "/healthz", "/readyz")
+
+_log = get_logger(__name__)
+
+
+def same_origin(connection: HTTPConnection, public_url: str) -> bool:
+    """Whether the request's Origin is this site's, as addressed (Host) or as people know it (``public_url``).
+
+    The scheme is left out: behind a proxy that ends TLS it is not ours to see. No Origin at all is no.
+    """
+    origin = connection.headers.get("origin", "")
+    try:
+        place = urlsplit(origin)
+    except ValueError:
+        return False
+    if place.scheme not in ("http", "https") or not place.netloc:
+        return False
+    return place.netloc.lower() in (connection.headers.get("host", "").lower(), urlsplit(public_url).netloc.lower())
+
+
+class Headed:
+    """Sets the security headers; what a page says itself about caching stays, the rest is not kept anywhere."""
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if https:
+            self._headers["strict-transport-security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, headed)
+
+
+class Bounded:
+    """Refuses bodies past ``LARGEST_BODY``, by what they say of themselves and by what they turn out to be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        said = Headers(scope=scope).get("content-length", "")
+        if said.isascii() and said.isdigit() and int(said[:20]) > LARGEST_BODY:
+            await _refuse(send)
+            return
+        body = bytearray()
+        more = True
+        # Read whole before the page runs: no page takes more than a form, and a refusal must come before any effect.
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > LARGEST_BODY:
+                await _refuse(send)
+                return
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
+class Logged:
+    """One line per request, once it is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        status = 500
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            say = _log.debug if scope["path"].startswith(_QUIET) and status < 500 else _log.info
+            say(
+                "request",
+                method=scope["method"],
+                path=scope["path"][:200],
+                status=status,
+                address=scope["client"][0] if scope["client"] else None,
+                milliseconds=round((time.monotonic() - began) * 1000),
+            )
+
+
+async def _refuse(send: Send) -> None:
+    text = b"The request is too large.\n"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": text})

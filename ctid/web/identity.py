@@ -1,0 +1,85 @@
+"""Who is asking: the session behind a cookie, and the proof that a form is ours.
+
+Law: a session lives on the server and is known by a cookie no script can read. Every POST shows this site's Origin and a
+token made from the cookie it comes with.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from typing import Annotated, cast
+
+from fastapi import Depends, HTTPException
+from starlette.datastructures import FormData
+from starlette.requests import HTTPConnection, Request
+
+from ctid.db.users import User
+from ctid.web.guards import same_origin
+from ctid.web.room import Room, room
+
+
+class SignInNeeded(Exception):
+    """The page is for those who have signed in."""
+
+
+async def user_of(connection: HTTPConnection) -> User | None:
+    """Whose session the request's cookie opens, asked once per request."""
+    if not hasattr(connection.state, "user"):
+        token = connection.cookies.get(cookie_name(room(connection)))
+        connection.state.user = await room(connection).users.by_session(token, at=time.time()) if token else None
+    return known(connection)
+
+
+def known(connection: HTTPConnection) -> User | None:
+    """What ``user_of`` found; ``None`` as well where nobody asked."""
+    return cast("User | None", getattr(connection.state, "user", None))
+
+
+async def signed_in(request: Request) -> User:
+    user = await user_of(request)
+    if user is None:
+        raise SignInNeeded
+    return user
+
+
+SignedIn = Annotated[User, Depends(signed_in)]
+
+
+def cookie_name(of: Room) -> str:
+    # The prefix makes browsers insist on Secure, no Domain and the path / : a neighbour's site cannot plant one.
+    return "__Host-ctid_session" if https(of) else "ctid_session"
+
+
+def form_token(connection: HTTPConnection) -> str | None:
+    """What a form of this page must carry; ``None`` without a cookie to bind it to."""
+    secret = form_secret(connection)
+    return _token(secret) if secret else None
+
+
+async def own_form(request: Request) -> FormData:
+    """The form of a POST that came from our own page; 403 for any other."""
+    if not same_origin(request, room(request).settings.web.url):
+        raise HTTPException(403, "This form was sent from another site.")
+    form = await request.form(max_files=0, max_fields=20)
+    secret = form_secret(request)
+    given = form.get("form_token")
+    if secret is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), _token(secret).encode()):
+        raise HTTPException(403, "This form is too old. Go back, reload the page and send it again.")
+    return form
+
+
+OwnForm = Annotated[FormData, Depends(own_form)]
+
+
+def https(of: Room) -> bool:
+    return of.settings.web.url.startswith("https://")
+
+
+def form_secret(connection: HTTPConnection) -> str | None:
+    fresh = cast("str | None", getattr(connection.state, "form_secret", None))
+    return fresh or connection.cookies.get(cookie_name(room(connection))) or connection.cookies.get("ctid_form")
+
+
+def _token(secret: str) -> str:
+    return hmac.new(secret.encode("utf-8", "surrogateescape"), b"ctid form", "sha256").hexdigest()

@@ -1,0 +1,246 @@
+"""The pages: calls, a call's story, agents and their screens, tickets.
+
+Law: each reads, and says 404 for what is not there; nothing is written here but the audit of listening.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from ctid import explaining
+from ctid.db.calls import NoSuchCall
+from ctid.db.reports import bounds
+from ctid.db.tickets import NoSuchTicket
+from ctid.domain.types import AgentId, AgentState, Outcome
+from ctid.web import cursors, hearing
+from ctid.web.books import Mark
+from ctid.web.identity import SignedIn, signed_in
+from ctid.web.live import may_watch
+from ctid.web.room import Room, room
+from ctid.web.shown import may_see_all, page
+
+ROWS = 50
+LIVE = "live"
+LATEST_CALLS = 20
+TICKET_STATES = ("open", "pending", "resolved", "closed")
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
+
+Text = Annotated[str, Query(max_length=200)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """An agent in the list: who they are and how they are now."""
+
+    id: AgentId
+    name: str
+    state: AgentState
+    reason: str | None
+    talk_seconds_today: float
+    phone: str | None
+
+
+@router.get("/")
+async def calls(
+    request: Request,
+    *,
+    day: Text = "",
+    outcome: Text = "",
+    agent: Text = "",
+    text: Text = "",
+    after: Text = "",
+) -> Response:
+    """A day's calls, the newest first; to htmx only the table."""
+    of = room(request)
+    on = _day(day, of)
+    since, until = bounds(on, of.zone)
+    rows = await of.books.calls(
+        since=since.timestamp(),
+        until=until.timestamp(),
+        limit=ROWS + 1,
+        outcome=Outcome(outcome) if outcome in tuple(Outcome) else None,
+        live=outcome == LIVE,
+        agent=_plain(agent) or None,
+        text=_plain(text.strip()) or None,
+        after=cursors.read(after) if after else None,
+    )
+    shown = rows[:ROWS]
+    filters = {"day": day, "outcome": outcome, "agent": agent, "text": text}
+    chosen = {name: value for name, value in filters.items() if value}
+    last = Mark(at=shown[-1].started_at, id=shown[-1].id) if len(rows) > ROWS else None
+    return page(
+        request,
+        "_calls.html" if request.headers.get("hx-request") == "true" else "calls.html",
+        calls=shown,
+        on=on,
+        is_today=on == of.today(),
+        filters=filters,
+        filtered=bool(chosen.keys() - {"day"}),
+        outcomes=[LIVE, *Outcome],
+        names=await of.names(),
+        here=_address("/", chosen | ({"after": after} if after else {})),
+        first=_address("/", chosen) if after else None,
+        older=_address("/", chosen | {"after": cursors.write(last)}) if last else None,
+    )
+
+
+@router.get("/calls/{call_id}")
+async def call(request: Request, user: SignedIn, call_id: str) -> Response:
+    """A call's whole story."""
+    of = room(request)
+    try:
+        found = await of.calls.one(_known(call_id, "call"))
+    except NoSuchCall:
+        raise HTTPException(404, "There is no such call.") from None
+    if found.id != call_id:
+        raise HTTPException(404, "There is no such call.")
+    names = await of.names()
+    audible = {
+        recording.id
+        for recording in found.recordings
+        if (heard := await of.books.recording(recording.id)) and hearing.may_hear(user, heard)
+    }
+    return page(
+        request,
+        "call.html",
+        call=found,
+        names=names,
+        story=explaining.story(found, names),
+        skipped=explaining.SKIPPED,
+        contact=await of.books.contact(found.contact_id),
+        customer=await of.books.customer(found.customer_id),
+        audible=audible,
+    )
+
+
+@router.get("/agents")
+async def agents(request: Request, user: SignedIn) -> Response:
+    """Every agent's state, live; for supervisors."""
+    if not may_see_all(user):
+        raise HTTPException(403, "Only supervisors see all agents.")
+    return page(request, "agents.html", screens=await _screens(room(request)))
+
+
+@router.get("/agents/{agent_id}")
+async def agent(request: Request, user: SignedIn, agent_id: str) -> Response:
+    """One agent's live screen, with the pop."""
+    if not may_watch(user, agent_id):
+        raise HTTPException(403, "This is another agent's screen.")
+    of = room(request)
+    screen = next((one for one in await _screens(of) if one.id == agent_id), None)
+    if screen is None:
+        raise HTTPException(404, "There is no such agent.")
+    since, until = bounds(of.today(), of.zone)
+    latest = await of.books.calls(since=since.timestamp(), until=until.timestamp(), limit=LATEST_CALLS, agent=screen.id)
+    template = "_latest.html" if request.headers.get("hx-request") == "true" else "agent.html"
+    return page(request, template, screen=screen, calls=latest)
+
+
+@router.get("/tickets")
+async def tickets(request: Request, status: Text = "", after: Text = "") -> Response:
+    """Tickets, the newest first."""
+    wanted = status if status in TICKET_STATES else None
+    rows = await room(request).books.tickets(
+        limit=ROWS + 1, status=wanted, after=cursors.read(after) if after else None
+    )
+    shown = rows[:ROWS]
+    last = Mark(at=shown[-1].created_at, id=shown[-1].id) if len(rows) > ROWS else None
+    chosen = {"status": wanted} if wanted else {}
+    return page(
+        request,
+        "tickets.html",
+        tickets=shown,
+        states=TICKET_STATES,
+        wanted=wanted,
+        first=_address("/tickets", chosen) if after else None,
+        older=_address("/tickets", chosen | {"after": cursors.write(last)}) if last else None,
+    )
+
+
+@router.get("/tickets/{ticket_id}")
+async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
+    """One ticket with its attempts, calls and recordings."""
+    of = room(request)
+    try:
+        found = await of.tickets.one(_known(ticket_id, "ticket"))
+    except NoSuchTicket:
+        raise HTTPException(404, "There is no such ticket.") from None
+    of_ticket = (await of.calls.load(ticket_id=found.id, limit=LATEST_CALLS))[::-1]
+    audible = {
+        recording.id
+        for one in of_ticket
+        for recording in one.recordings
+        if (heard := await of.books.recording(recording.id)) and hearing.may_hear(user, heard)
+    }
+    return page(
+        request,
+        "ticket.html",
+        ticket=found,
+        names=await of.names(),
+        contact=await of.books.contact(found.contact_id),
+        customer=await of.books.customer(found.customer_id),
+        attempts=await of.books.attempts(found.id),
+        calls=of_ticket,
+        audible=audible,
+    )
+
+
+@router.get("/recordings/{recording_id}/audio")
+async def recording(request: Request, user: SignedIn, recording_id: str) -> FileResponse:
+    return await hearing.audio(request, user, recording_id)
+
+
+async def _screens(of: Room) -> list[Screen]:
+    """The enabled agents by name: as the board has them, else as the books last had them."""
+    saved = {status.agent: status for status in await of.agents.statuses()}
+    screens: list[Screen] = []
+    for agent in await of.agents.roster():
+        if not agent.enabled:
+            continue
+        view = of.board.views.get(agent.id)
+        now = view.state if view and view.state else saved.get(agent.id)
+        screens.append(
+            Screen(
+                id=agent.id,
+                name=agent.name,
+                state=now.state if now else AgentState.OFFLINE,
+                reason=now.reason if now else None,
+                talk_seconds_today=now.talk_seconds_today if now else 0.0,
+                phone=(now.phone if now else None) or agent.phone,
+            )
+        )
+    return sorted(screens, key=lambda screen: (screen.name, screen.id))
+
+
+def _day(text: str, of: Room) -> date:
+    try:
+        on = date.fromisoformat(text) if text else of.today()
+    except ValueError:
+        raise HTTPException(400, "The day is no date; write it as 2026-01-31.") from None
+    if not 1971 <= on.year <= 9000:
+        raise HTTPException(400, "The day is out of range.")
+    return on
+
+
+def _plain(text: str) -> str:
+    """The text without what no database takes."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def _known(key: str, what: str) -> str:
+    """The id if it can be one: a database is not asked for control characters."""
+    if not key.isprintable() or len(key) > 200:
+        raise HTTPException(404, f"There is no such {what}.")
+    return key
+
+
+def _address(path: str, query: dict[str, str]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path

@@ -1,0 +1,75 @@
+"""What every page works with: the stores, the board of live states, the site's time zone.
+
+Law: made once per application and closed with it; nothing else is global.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from starlette.requests import HTTPConnection, Request
+
+from ctid.config import Settings
+from ctid.db import session
+from ctid.db.agents import Agents
+from ctid.db.calls import Calls
+from ctid.db.tickets import Tickets
+from ctid.db.users import Users
+from ctid.domain.types import AgentId
+from ctid.mqtt.subscriber import Subscriber
+from ctid.web.board import TOPICS, Board
+from ctid.web.books import Books
+from ctid.web.limits import Failures
+from ctid.web.listens import Listens
+
+NAMES_SECONDS = 10.0
+
+
+class Room:
+    """Raises ``DatabaseFault`` for a database URL that cannot do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = session.engine(settings.database.url.get_secret_value())
+        self.users = Users(self.engine)
+        self.calls = Calls(self.engine)
+        self.tickets = Tickets(self.engine)
+        self.agents = Agents(self.engine)
+        self.books = Books(self.engine)
+        self.board = Board()
+        self.subscriber = Subscriber(settings.mqtt, TOPICS, self.board.take)
+        self.failures = Failures()
+        self.listens = Listens()
+        self.zone = ZoneInfo(settings.routing.timezone)
+        self._names: Mapping[AgentId, str] = {}
+        self._names_at = -NAMES_SECONDS
+
+    async def names(self) -> Mapping[AgentId, str]:
+        """Agents' names by id, at most ten seconds old."""
+        now = time.monotonic()
+        if now - self._names_at >= NAMES_SECONDS:
+            self._names = {agent.id: agent.name for agent in await self.agents.roster()}
+            self._names_at = now
+        return self._names
+
+    def today(self) -> date:
+        return datetime.now(self.zone).date()
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def room(connection: HTTPConnection) -> Room:
+    """The room of the application that serves this request."""
+    found = connection.app.state.room
+    assert isinstance(found, Room)
+    return found
+
+
+async def stored(request: Request) -> AsyncIterator[None]:
+    """Within it, a database that fails is a ``DatabaseFault``, whichever store was asked."""
+    async with session.faults(room(request).engine):
+        yield

@@ -1,0 +1,110 @@
+"""``ctid web`` as a process: the listening socket, the tasks, and the way it ends.
+
+Law: every task of the web is started on this page. The port is taken before anything else, so that a second ``ctid web``
+says so in one line; a first signal ends politely, open screens are told to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from structlog import get_logger
+
+from ctid.config import Address, Settings
+from ctid.db import migrations
+from ctid.notify import Notifier
+from ctid.web.app import create_app
+from ctid.web.room import Room
+
+GRACE_SECONDS = 5
+LARGEST_SOCKET_MESSAGE = 4096
+
+_log = get_logger(__name__)
+
+
+class AddressTaken(Exception):
+    """The web's address cannot be listened on; the message is one line that says what to do."""
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ``AddressTaken``, or ``DatabaseFault`` for a database that cannot do."""
+    with listen(settings.web.listen) as taken:
+        app = create_app(settings)
+        room: Room = app.state.room
+        await migrations.check(room.engine)
+        server = _Server(app, taken, Notifier())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.end)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                listening = tasks.create_task(room.subscriber.run(), name="web mqtt")
+                watchdog = tasks.create_task(server.tell_systemd(), name="web systemd")
+                await tasks.create_task(server.serve([taken]), name="web http")
+                listening.cancel()
+                watchdog.cancel()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+@contextmanager
+def listen(address: Address) -> Generator[socket.socket]:
+    """A socket bound to the address and listening. Raises ``AddressTaken``."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        taken = socket.create_server((address.host, address.port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise AddressTaken(
+            f"web.listen: cannot listen on {address} ({reason}); stop what uses it or set another address"
+        ) from None
+    with taken:
+        yield taken
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that tells systemd, and leaves signals to ``run``: its own way ends the process before the rest is closed."""
+
+    def __init__(self, app: FastAPI, taken: socket.socket, systemd: Notifier) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=LARGEST_SOCKET_MESSAGE,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        host, port = taken.getsockname()[:2]
+        self._address = Address(host=host, port=port)
+        self._systemd = systemd
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _log.info("the web is up", listen=str(self._address))
+        self._systemd.ready(f"serving on {self._address}")
+
+    def end(self) -> None:
+        """Take no more requests, finish those under way, then return from ``serve``."""
+        self._systemd.stopping("ending")
+        self.should_exit = True
+
+    async def tell_systemd(self) -> None:
+        """Say to systemd's watchdog that the loop still turns."""
+        while self._systemd.watchdog_seconds is not None:
+            self._systemd.alive()
+            await asyncio.sleep(self._systemd.watchdog_seconds)

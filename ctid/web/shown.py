@@ -1,0 +1,88 @@
+"""From values to pages: the templates, their filters, and the addresses of static files.
+
+Law: autoescape is on for everything; no template says ``safe``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, tzinfo
+from functools import cache
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from ctid import __version__, explaining
+from ctid.calljson import iso
+from ctid.db.users import Role, User
+from ctid.web.identity import form_token, known
+from ctid.web.room import room
+from ctid.web.texts import word
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+def page(request: Request, template: str, /, *, status: int = 200, **values: object) -> HTMLResponse:
+    """The template as a response; ``values`` are what it shows beside the frame."""
+    of = room(request)
+    user = known(request)
+    frame = {
+        "user": user,
+        "form_token": form_token(request),
+        "path": request.url.path,
+        "broker_away": not of.subscriber.connected,
+        "nobody_routes": of.subscriber.connected and of.board.routing() is None,
+    }
+    text = _environment(of.settings.routing.timezone, of.zone).get_template(template).render(frame | values)
+    return HTMLResponse(text, status)
+
+
+def may_see_all(user: User) -> bool:
+    """Supervisors and administrators see every agent; an agent sees their own screen."""
+    return user.role is not Role.AGENT
+
+
+@cache
+def static(name: str) -> str:
+    """The address of a static file; it changes with the content, so that browsers may keep it for ever."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+_environments: dict[str, Environment] = {}
+
+
+def _environment(name: str, zone: tzinfo) -> Environment:
+    if name not in _environments:
+        _environments[name] = _make(zone)
+    return _environments[name]
+
+
+def _make(zone: tzinfo) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension's own method
+    made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all})
+
+    def local(at: float | None, form: str = "%H:%M:%S") -> str:
+        return "" if at is None or isnan(at) else datetime.fromtimestamp(at, zone).strftime(form)
+
+    filters: dict[str, Any] = {
+        "local": local,
+        "duration": explaining.duration,
+        "iso": iso,
+        "word": word,
+    }
+    made.filters.update(filters)
+    return made
