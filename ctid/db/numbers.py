@@ -28,10 +28,10 @@ def normalise(raw: str | None, country: str, outside_prefix: str | None = None) 
     if raw is None or len(raw) > 200:
         return None
     text = _AFTER_THE_NUMBER.sub("", _SCHEME.sub("", unicodedata.normalize("NFKC", raw).strip()))
-    international = text.startswith("+")
-    if international:
-        text = text.replace("(0)", "")  # +44 (0)20: the zero is for callers at home
-    digits = _BETWEEN_DIGITS.sub("", text.removeprefix("+"))
+    # +44 (0)20: the zero is for callers at home.
+    written = _BETWEEN_DIGITS.sub("", text.replace("(0)", "") if "+" in text else text)
+    international = written.startswith("+")
+    digits = written.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > LONGEST:
         return None
     region = country.upper()

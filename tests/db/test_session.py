@@ -8,13 +8,17 @@ from ctid.db.session import DatabaseFault
 SECRET = "geheim"
 
 
+async def try_to_reach(url: str) -> None:
+    engine = session.engine(url)
+    try:
+        await session.ping(engine)
+    finally:
+        await engine.dispose()
+
+
 async def fault_of(url: str) -> str:
     with pytest.raises(DatabaseFault) as fault:
-        engine = session.engine(url)
-        try:
-            await session.ping(engine)
-        finally:
-            await engine.dispose()
+        await try_to_reach(url)
     text = str(fault.value)
     assert "\n" not in text
     assert SECRET not in text

@@ -1,0 +1,95 @@
+"""Numbers written in every habit of a PBX compare equal, and normalising twice changes nothing."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctid.db.numbers import normalise
+
+MOBILE = "+8613800138000"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "13800138000",
+            "013800138000",
+            "+86 138 0013 8000",
+            "008613800138000",
+            "86-138-0013-8000",
+            "(+86)13800138000",
+            "\u202d+8613800138000",
+        ),
+        *(
+            "+86 (0)13800138000",
+            "138/0013/8000",
+            "138.0013.8000",
+            "\uff11\uff13\uff18\uff10\uff10\uff11\uff13\uff18\uff10\uff10\uff10",
+            "13800138000 ext. 12",
+        ),
+        *("13800138000转801", "13800138000#9", "sip:+8613800138000@192.0.2.1;user=phone", "tel:+86-138-0013-8000"),
+        *("\u200e13800138000\u200e", " 13800138000\t", "9013800138000", "913800138000", "9008613800138000"),
+    ],
+)
+def test_every_way_to_write_a_mobile_number_is_the_same_number(written):
+    assert normalise(written, "CN", "9") == MOBILE
+
+
+@pytest.mark.parametrize(
+    "written",
+    [None, "", " ", "*", "*61", "+", "anonymous", "Anonymous", "asterisk", "withheld", "Unavailable", "未知", "-"],
+)
+def test_no_number_is_none(written):
+    assert normalise(written, "CN") is None
+
+
+@pytest.mark.parametrize("short", ["110", "10086", "95588", "8001", "123456", "0"])
+def test_short_numbers_stay_as_they_are(short):
+    assert normalise(short, "CN") == short
+
+
+def test_the_outside_prefix_is_taken_from_a_service_number_but_not_from_an_extension():
+    assert normalise("910086", "CN", "9") == "10086"
+    assert normalise("0013800138000", "CN", "0") == MOBILE
+    assert normalise("9755", "CN", "9") == "9755"
+
+
+def test_a_fixed_line_with_its_area_code_is_an_outside_number_and_without_it_stays_as_dialled():
+    assert normalise("(010) 6234-5678", "CN") == "+861062345678"
+    assert normalise("6234 5678", "CN") == "62345678"
+
+
+def test_other_countries_have_other_habits():
+    assert normalise("(212) 555-2368", "US") == "+12125552368"
+    assert normalise("1-212-555-2368", "us") == "+12125552368"
+    assert normalise("011 86 138 0013 8000", "US") == MOBILE
+    assert normalise("030 901820", "DE") == "+4930901820"
+    assert normalise("02 1234 5678", "IT") == "+390212345678"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["9" * 33, "1" * 10_000, "x" * 10_000, "1\x002", "'; DROP TABLE calls; --", "١٢٣٤٥٦٧"]
+)
+def test_what_is_no_number_does_no_harm(hostile):
+    assert normalise(hostile, "CN") is None
+
+
+def test_an_unknown_country_leaves_digits_alone():
+    assert normalise("13800138000", "ZZ") == "13800138000"
+    assert normalise("+8613800138000", "ZZ") == MOBILE
+
+
+WRITTEN = st.one_of(
+    st.text(alphabet="0123456789+()-/ .x#;@*", max_size=24), st.from_regex(r"(\+|00|0|9|90)?[0-9]{2,14}"), st.text()
+)
+
+
+@given(
+    written=WRITTEN,
+    country=st.sampled_from(["CN", "US", "DE", "IT", "GB", "AR", "MX", "BR", "HK", "ZZ"]),
+    prefix=st.sampled_from([None, "9", "0", "1", "00", "11"]),
+)
+def test_normalising_twice_changes_nothing(written, country, prefix):
+    once = normalise(written, country, prefix)
+    assert normalise(once, country, prefix) == once
