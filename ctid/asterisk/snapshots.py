@@ -11,13 +11,13 @@ from ctid.asterisk.tracker import Tracker
 from ctid.asterisk.wire import Message
 from ctid.domain.events import Event
 
-_WAIT = "ctid-wait"
+_WAIT, _FAILSAFE, _OUT = "ctid-wait", "ctid-failsafe", "ctid-out"
 
 
 def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Event]:
     """What the snapshot means; ``at`` is its time by the PBX's clock. Channels that lack a name or id are left out."""
     channels: list[tuple[pbx.ChannelSeen, str | None]] = []
-    held: list[pbx.CallerWaits] = []
+    dialplan: dict[str, list[pbx.PbxEvent]] = {}
     variables = {m.get("Uniqueid"): m.variables() for m in snapshot.status}
     for message in snapshot.channels:
         if "Channel" not in message.headers or "Uniqueid" not in message.headers:
@@ -25,25 +25,34 @@ def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Even
         seen = pbx.channel_seen(message)
         of_ctid = variables.get(seen.uniqueid, {})
         channels.append((seen, of_ctid.get("CTID_CALL")))
-        seq = of_ctid.get("CTID_SEQ", "")
-        if message.get("Context") == _WAIT and seq.isdecimal():
-            held.append(
-                pbx.CallerWaits(
-                    uniqueid=seen.uniqueid,
-                    channel=seen.channel,
-                    seq=int(seq),
-                    dialled=of_ctid.get("CTID_DID"),
-                    why=None,
-                )
-            )
+        dialplan[seen.uniqueid] = _from_dialplan(seen, of_ctid, message.get("Context"))
     channels.sort(key=lambda c: _age(c[0].uniqueid))
     return tracker.snapshot(
         at=at,
         channels=channels,
         bridges=[(bridge.headers["BridgeUniqueid"], _ids(members)) for bridge, members in snapshot.bridges],
         devices=[pbx.device_changed(m) for m in snapshot.devices if "Device" in m.headers and "State" in m.headers],
-        held=held,
+        dialplan=dialplan,
     )
+
+
+def _from_dialplan(seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str | None) -> list[pbx.PbxEvent]:
+    """What the dialplan said of a channel while nobody listened: that it came in, that it waits, that the fallback has it.
+
+    ``CTID_FILE`` stands on the recorded channel alone: it is not inherited.
+    """
+    said: list[pbx.PbxEvent] = []
+    if (file := of_ctid.get("CTID_FILE")) is not None:
+        did = of_ctid.get("CTID_DID")
+        said.append(pbx.CallEnteredCtid(uniqueid=seen.uniqueid, outbound=context == _OUT, dialled=did, file=file))
+        seq = of_ctid.get("CTID_SEQ", "")
+        if context == _WAIT and seq.isdecimal():
+            said.append(
+                pbx.CallerWaits(uniqueid=seen.uniqueid, channel=seen.channel, seq=int(seq), dialled=did, why=None)
+            )
+        elif context == _FAILSAFE:
+            said.append(pbx.CallerInFailsafe(uniqueid=seen.uniqueid))
+    return said
 
 
 def _ids(members: tuple[Message, ...]) -> list[str]:

@@ -7,7 +7,7 @@ meet, Asterisk rewrites Linkedids, and the older call survives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -77,12 +77,12 @@ class Tracker:
         channels: Iterable[tuple[pbx.ChannelSeen, str | None]],
         bridges: Iterable[tuple[str, Iterable[str]]],
         devices: Iterable[pbx.DeviceChanged],
-        held: Iterable[pbx.CallerWaits],
+        dialplan: Mapping[str, Iterable[pbx.PbxEvent]],
     ) -> list[ev.Event]:
         """All that the PBX has at this moment, told as events; for a tracker just made.
 
-        ``channels`` come with the ``CTID_CALL`` they carry, oldest first; ``bridges`` as id and members; ``held`` are the
-        channels that wait in ``ctid-wait``.
+        ``channels`` come with the ``CTID_CALL`` they carry, oldest first; ``bridges`` as id and members; ``dialplan`` is
+        what the dialplan said before, by the channel's Uniqueid.
         """
         self._at = at
         out: list[ev.Event] = []
@@ -90,11 +90,11 @@ class Tracker:
             if call is not None and call != seen.linkedid:
                 self._alias.setdefault(seen.linkedid, call)
             out += self._on_channel(seen)
+            for said in dialplan.get(seen.uniqueid, ()):
+                out += self.feed(said)
         for bridge, members in bridges:
             for uniqueid in members:
                 out += self._on_enter(pbx.BridgeEntered(bridge=bridge, uniqueid=uniqueid))
-        for waits in held:
-            out += self._on_wait(waits)
         for device in devices:
             out += self._on_device(device)
         return out
