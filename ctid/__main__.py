@@ -1,0 +1,5 @@
+"""``python -m ctid`` is ``ctid``."""
+
+from ctid.cli import main
+
+main()

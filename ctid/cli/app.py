@@ -1,0 +1,43 @@
+"""Every command of ``ctid`` and where it stands.
+
+Law: this page lists them all; what a command does is in its group's file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ctid import __version__
+from ctid.cli import daemons
+from ctid.cli.options import ConfigFile
+
+app = typer.Typer(
+    name="ctid",
+    help="Routes the calls of an Asterisk call centre and keeps the books on them.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"ctid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ctid(
+    *,
+    config: ConfigFile = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Routes the calls of an Asterisk call centre and keeps the books on them."""
+
+
+for _command in (daemons.run, daemons.web):
+    app.command()(_command)

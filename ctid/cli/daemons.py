@@ -1,0 +1,57 @@
+"""``run`` and ``web``: the two daemons."""
+# ruff: noqa: PLC0415 - each daemon imports its own rooms
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctid.cli.faults import told
+from ctid.cli.options import ConfigFile, read_settings
+
+if TYPE_CHECKING:
+    from ctid.config import Settings
+
+
+def run(
+    *,
+    config: ConfigFile = None,
+    upgrade: Annotated[
+        bool, typer.Option("--upgrade/--no-upgrade", help="Bring the database's schema to the newest first.")
+    ] = True,
+) -> None:
+    """Route calls until stopped by SIGTERM or Ctrl-C."""
+    settings = read_settings(config, pbx=True)
+    from ctid.daemon.run import run as route
+
+    with _logged(settings):
+        asyncio.run(route(settings, upgrade=upgrade))
+
+
+def web(*, config: ConfigFile = None) -> None:
+    """Serve the pages and the API until stopped by SIGTERM or Ctrl-C."""
+    settings = read_settings(config)
+    from ctid.web.serve import run as serve
+
+    with _logged(settings):
+        serve(settings)
+
+
+@contextmanager
+def _logged(settings: Settings) -> Iterator[None]:
+    """Nobody watches a daemon: a fault of its own leaves a traceback in the log."""
+    import structlog
+
+    from ctid import log
+
+    log.setup(settings.log.level, settings.log.format, secrets=settings.secrets)
+    try:
+        yield
+    except Exception as error:
+        if not told(error):
+            structlog.get_logger(__name__).exception("daemon.failed")
+        raise
