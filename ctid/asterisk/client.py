@@ -452,6 +452,13 @@ class AmiLink(Manager):  # type: ignore[misc]
         at, moment = self._clock
         return at + asyncio.get_running_loop().time() - moment
 
+    @property
+    def heard_at(self) -> float | None:
+        """When the PBX was last heard, by its clock; ``None`` without a link."""
+        if self.protocol is None:
+            return None
+        return self.pbx_now() - (asyncio.get_running_loop().time() - self.protocol.heard_at)
+
     # -- actions
     # -------------------------------------------------------------------------------------------------------
 

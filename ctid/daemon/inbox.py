@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 from ctid.asterisk.client import Snapshot
 from ctid.asterisk.wire import Message
@@ -16,8 +17,18 @@ from ctid.domain.events import Event
 #: Batches of AMI messages (one per TCP read, up to some hundred events) that may wait.
 LIMIT = 20_000
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resync:
+    """The PBX's state at ``at`` by its clock, and what CEL says happened since it was last seen."""
+
+    at: float
+    snapshot: Snapshot
+    gap: list[Event]
+
+
 #: A batch of live messages, the PBX's state after a login, or one event from elsewhere.
-Item = list[Message] | Snapshot | Event
+Item = list[Message] | Resync | Event
 
 
 class Inbox:

@@ -13,26 +13,24 @@ from typing import Any
 import structlog
 
 from ctid import metrics
-from ctid.asterisk.client import Snapshot
 from ctid.asterisk.commands import Commands
 from ctid.asterisk.messages import parse
 from ctid.asterisk.snapshots import told_as_events
 from ctid.asterisk.tracker import Tracker
 from ctid.asterisk.wire import Message
 from ctid.daemon.answers import Answers
-from ctid.daemon.inbox import Inbox
+from ctid.daemon.inbox import Inbox, Resync
 from ctid.daemon.writer import Writer
 from ctid.domain import actions as act
 from ctid.domain.acd import Acd
-from ctid.domain.events import Event, LinkLost, LinkOpened
-from ctid.domain.types import PopState
+from ctid.domain.events import Event, LinkLost, LinkOpened, TimePassed
 from ctid.mqtt.client import MqttDoor
 
 log = structlog.get_logger(__name__)
 
 
 class RoutingLoop:
-    """``now`` gives the PBX's clock in Unix seconds; ``on_beat`` is called with each heartbeat sent."""
+    """``now`` gives the PBX's clock in Unix seconds; ``on_tick`` is called when the loop has handled a second."""
 
     def __init__(
         self,
@@ -44,14 +42,14 @@ class RoutingLoop:
         writer: Writer,
         answers: Answers,
         now: Callable[[], float],
-        on_beat: Callable[[], None],
+        on_tick: Callable[[], None],
     ) -> None:
         self._acd = acd
         self._inbox = inbox
         self._commands = commands
         self._mqtt = mqtt
         self._now = now
-        self._on_beat = on_beat
+        self._on_tick = on_tick
         self._tracker = Tracker()
         self._linked = False
         self._decided_at = 0.0
@@ -60,7 +58,7 @@ class RoutingLoop:
                 act.Ring: self._command,
                 act.Overflow: self._command,
                 act.Say: self._command,
-                act.Beat: self._beat,
+                act.Beat: lambda a: commands.carry_out(a, decided_at=a.at),
                 act.LookUpCaller: answers.look_up,
                 act.CheckPin: answers.check_pin,
                 act.MeasureRecording: answers.measure,
@@ -83,7 +81,7 @@ class RoutingLoop:
             item = await self._inbox.take()
             if isinstance(item, list):
                 self._hear(item)
-            elif isinstance(item, Snapshot):
+            elif isinstance(item, Resync):
                 self._resync(item)
             else:
                 self.handle(item)
@@ -95,6 +93,8 @@ class RoutingLoop:
         self._decided_at = event.at
         for action in self._acd.handle(event):
             self._do[type(action)](action)
+        if isinstance(event, TimePassed):
+            self._on_tick()
 
     def _hear(self, messages: Iterable[Message]) -> None:
         if not self._linked:  # a batch of a link that is gone: the next snapshot tells
@@ -106,32 +106,32 @@ class RoutingLoop:
                 for event in self._tracker.feed(told):
                     self.handle(event)
 
-    def _resync(self, snapshot: Snapshot) -> None:
-        """Read the PBX's state as events; what it no longer has has ended meanwhile."""
-        at = self._now()
+    def _resync(self, resync: Resync) -> None:
+        """Fill the gap from CEL, then read the PBX's state as events; what it no longer has has ended meanwhile."""
         if self._linked:
-            self.handle(LinkLost(at=at))
+            self.handle(LinkLost(at=resync.at))
         self._tracker = Tracker()
         self._linked = True
-        for event in told_as_events(self._tracker, snapshot, at):
+        for event in resync.gap:
             self.handle(event)
-        self.handle(LinkOpened(at=at))
-        log.info("pbx.resynced", channels=len(snapshot.channels), bridges=len(snapshot.bridges))
+        for event in told_as_events(self._tracker, resync.snapshot, resync.at):
+            self.handle(event)
+        self.handle(LinkOpened(at=resync.at))
+        log.info(
+            "pbx.resynced",
+            channels=len(resync.snapshot.channels),
+            bridges=len(resync.snapshot.bridges),
+            backfilled=len(resync.gap),
+        )
 
     # -- actions that are more than one call -----------------------------------------------------------------------
 
     def _command(self, action: act.Ring | act.Overflow | act.Say) -> None:
         self._commands.carry_out(action, decided_at=self._decided_at)
 
-    def _beat(self, action: act.Beat) -> None:
-        self._commands.carry_out(action, decided_at=action.at)
-        self._on_beat()
-
     def _show_pop(self, action: act.ShowPop) -> None:
         pop = action.pop
         self._mqtt.publish_pop(pop)
-        if pop.state is PopState.RINGING:
-            metrics.POP_SECONDS.observe(max(0.0, self._now() - pop.at))
         log.info("pop", call=pop.call_id, agent=pop.agent, state=pop.state.value)
 
     def _note_decision(self, action: act.NoteDecision) -> None:

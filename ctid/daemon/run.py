@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import ssl
 import time
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ctid import metrics
+from ctid.asterisk import cel
 from ctid.asterisk.client import AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
 from ctid.asterisk.messages import WANTED
 from ctid.config import Settings
 from ctid.daemon.answers import Answers
-from ctid.daemon.inbox import Inbox
+from ctid.daemon.inbox import Inbox, Resync
 from ctid.daemon.loop import RoutingLoop
 from ctid.daemon.writer import Writer
 from ctid.db import migrations, reports
@@ -31,9 +34,10 @@ from ctid.db.callers import Callers
 from ctid.db.calls import Calls
 from ctid.db.session import DatabaseFault, engine, faults
 from ctid.domain.acd import Acd
-from ctid.domain.events import BooksRestored, LinkLost, RosterLoaded, TimePassed
+from ctid.domain.events import BooksRestored, Event, LinkLost, RosterLoaded, TimePassed
 from ctid.domain.ledger import day_bounds
 from ctid.domain.types import Agent
+from ctid.domain.world import REMEMBERED_SECONDS
 from ctid.mqtt.client import MqttDoor
 from ctid.notify import Notifier
 
@@ -44,6 +48,8 @@ _ROSTER_EVERY = 2.0
 _COUNT_EVERY = 15.0
 #: How long a stop waits for the last writes.
 _DRAIN = 5.0
+#: The dialplan's CTID_LEASE: a heartbeat later than this lets the fallback take the callers.
+_LEASE = 3.0
 
 
 class Stopped(Exception):  # noqa: N818 - ends the task group, reads as what happened
@@ -53,7 +59,7 @@ class Stopped(Exception):  # noqa: N818 - ends the task group, reads as what hap
 async def run(settings: Settings, *, upgrade: bool = True) -> None:
     """Route calls until SIGTERM or SIGINT.
 
-    Raises ``DatabaseFault`` where the database can't be used at start, ``AddressTaken`` where the metrics' port is in use.
+    Raises ``DatabaseFault`` where the database can't be used at start, ``AddressTakenError`` where the metrics' port is in use.
     ``upgrade`` brings the schema to the newest first.
     """
     database = engine(settings.database.url.get_secret_value())
@@ -86,11 +92,13 @@ class _Daemon:
         self._commands = Commands(
             self._link, epoch=f"{time.time() * 10:.0f}", now=self._link.pbx_now, on_refused=self._inbox.put
         )
-        self._mqtt = MqttDoor(settings, settings.ami.pbx, self._inbox.put)
+        self._mqtt = MqttDoor(settings, node_name(settings.ami.pbx), self._inbox.put)
         self._writer = Writer(database, self._inbox, settings.ami.pbx)
         self._notifier = Notifier()
         self._last_seen = settings.state.directory / "last-seen"
         self._roster: tuple[Agent, ...] = ()
+        self._seen_at: float | None = None  # the PBX's clock when it was last heard and all of it was handled
+        self._ticked_at: float | None = None
 
     async def restore(self) -> None:
         """Give the core the roster, and the books as the last run left them."""
@@ -101,16 +109,18 @@ class _Daemon:
             self._roster = await agents.roster()
             statuses = await agents.statuses()
             unfinished = [c for c in await calls.unfinished() if c.pbx == self._settings.ami.pbx]
+            self._seen_at = _mtime(self._last_seen)
+            recent = await calls.load(since=(self._seen_at or now) - REMEMBERED_SECONDS)
             midnight, _ = day_bounds(now, self._acd.world.zone)
             talks = await calls.talks_since(midnight)
-        last_seen = _mtime(self._last_seen)
+        recent = [c for c in recent if c.pbx == self._settings.ami.pbx and c.ended_at is not None]
         self._inbox.put(RosterLoaded(at=now, agents=self._roster))
         self._inbox.put(
             BooksRestored(
                 at=now,
-                last_seen_at=last_seen if last_seen is not None else now,
+                last_seen_at=self._seen_at if self._seen_at is not None else now,
                 statuses=statuses,
-                calls=tuple(unfinished),
+                calls=(*recent, *unfinished),
                 talks=tuple(talks),
             )
         )
@@ -141,7 +151,7 @@ class _Daemon:
                     writer=self._writer,
                     answers=answers,
                     now=self._link.pbx_now,
-                    on_beat=self._on_beat,
+                    on_tick=self._on_tick,
                 )
                 tasks.create_task(loop.run(), name="routing loop")
                 tasks.create_task(self._link.run(), name="link to the PBX")
@@ -201,9 +211,20 @@ class _Daemon:
             try:
                 async with faults(self._database):
                     metrics.UNLINKED_RECORDINGS.set(await reports.unlinked_recordings(self._database))
+                    metrics.LEDGER_DRIFT.set(await self._drift())
             except DatabaseFault as fault:
                 log.warning("gauges.not_read", error=str(fault))
             await asyncio.sleep(_COUNT_EVERY)
+
+    async def _drift(self) -> float:
+        """The greatest difference between an agent's talk today in memory and in the database, in seconds."""
+        now = self._link.pbx_now()
+        today = datetime.fromtimestamp(now, self._acd.world.zone).date()
+        rows = await reports.day(self._database, on=today, timezone=self._acd.world.zone, now=now)
+        if self._writer.pending:  # the database is about to be told
+            return 0.0
+        ledger = self._acd.world.ledger
+        return max((abs(row.talk_seconds - ledger.today(row.agent, now)) for row in rows), default=0.0)
 
     async def _stop_on_signal(self) -> None:
         asked = asyncio.Event()
@@ -218,31 +239,61 @@ class _Daemon:
     # -- doors -----------------------------------------------------------------------------------------------------
 
     async def _resync(self, link: AmiLink) -> None:
+        at = link.pbx_now()
         snapshot = await link.snapshot()
+        gap = await asyncio.to_thread(self._read_gap, at)
         await self._commands.claim()
-        self._inbox.put(snapshot)
+        self._inbox.put(Resync(at=at, snapshot=snapshot, gap=gap))
         metrics.AMI_CONNECTED.set(1)
         self._mqtt.publish_node(acting=True, pbx_connected=True)
 
+    def _read_gap(self, until: float) -> list[Event]:
+        file, since = self._settings.cel.file, self._seen_at
+        if file is None or since is None:
+            return []
+        try:
+            return cel.told_as_events(cel.read(file, since), since, until)
+        except OSError as error:
+            log.warning("cel.not_read", file=str(file), error=error.strerror)
+            return []
+
     def _on_down(self) -> None:
         metrics.AMI_CONNECTED.set(0)
-        self._inbox.put(LinkLost(at=self._link.pbx_now()))
+        # A dead link is noticed late: what came after the last second that was handled may have been missed.
+        self._inbox.put(LinkLost(at=self._seen_at or self._link.pbx_now()))
         self._mqtt.publish_node(acting=True, pbx_connected=False)
 
-    def _on_beat(self) -> None:
+    def _on_tick(self) -> None:
         """The loop is alive: tell systemd, leave a mark for the next start, refresh the gauges."""
         self._notifier.alive()
-        try:
-            self._last_seen.touch()
-            now = self._link.pbx_now()
-            os.utime(self._last_seen, (now, now))
-        except OSError as error:
-            log.warning("state.not_marked", file=str(self._last_seen), error=str(error))
+        now = self._link.pbx_now()
+        if self._link.state is LinkState.UP:
+            self._mark_seen(now)
+            metrics.AMI_LAG.set(self._link.lag or 0.0)
         metrics.CALLS_WAITING.set(self._acd.waiting())
+        metrics.LONGEST_WAIT.set(self._acd.longest_wait(now))
         for state, count in self._acd.agents_by_state().items():
             metrics.AGENTS.labels(state=state.value).set(count)
-        if self._link.lag is not None and self._link.state is LinkState.UP:
-            metrics.AMI_LAG.set(self._link.lag)
+
+    def _mark_seen(self, now: float) -> None:
+        if self._ticked_at is not None and now - self._ticked_at > _LEASE:
+            metrics.LEASE_MISSED.inc()
+            log.warning("lease.missed", seconds=round(now - self._ticked_at, 1))
+        self._ticked_at = now
+        heard = self._link.heard_at
+        if heard is None:
+            return
+        self._seen_at = heard
+        try:
+            self._last_seen.touch()
+            os.utime(self._last_seen, (heard, heard))
+        except OSError as error:
+            log.warning("state.not_marked", file=str(self._last_seen), error=error.strerror)
+
+
+def node_name(pbx: str) -> str:
+    """This daemon's name among those that share a broker: its PBX and its host."""
+    return f"{pbx}.{socket.gethostname()}"
 
 
 def ami_settings(settings: Settings) -> AmiSettings:

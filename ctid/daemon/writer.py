@@ -86,7 +86,7 @@ class Writer:
                     self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
-            log.error("db.not_written", pending=self.pending)
+            log.warning("db.not_written", pending=self.pending)
 
     def _wake(self) -> None:
         self._news.set()

@@ -90,6 +90,11 @@ class Acd:
         """How many callers are held and not offered."""
         return len(self.world.waiting)
 
+    def longest_wait(self, now: float) -> float:
+        """Seconds the caller who waits longest has waited, 0 without one."""
+        calls = (self.world.calls[call_id] for call_id in self.world.waiting)
+        return max((now - call.arrived_at for call in calls if call.arrived_at is not None), default=0.0)
+
     def agents_by_state(self) -> dict[AgentState, int]:
         """How many agents of the roster are in each state."""
         counts = dict.fromkeys(AgentState, 0)

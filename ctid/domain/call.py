@@ -113,8 +113,9 @@ class Leg:
                 started_at=talk.started_at,
                 ended_at=max(at, talk.started_at),
                 customer=talk.customer,
-                certainty=certainty,
+                certainty=talk.certainty.with_(certainty),
             )
+            self.certainty = self.certainty.with_(self.talks[-1].certainty)
 
     def unhold(self, at: float) -> None:
         if self.held_since is not None:
@@ -185,6 +186,7 @@ class Call:
     contact_id: str | None = None
     customer_id: str | None = None
     agent: AgentId | None = None
+    ticket_wanted_by: AgentId | None = None  # answered, but who is calling is not known yet
     recording_path: str | None = None
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
     legs: dict[LegId, Leg] = field(default_factory=dict)
@@ -193,7 +195,7 @@ class Call:
 
     @classmethod
     def restored(cls, record: CallRecord) -> Call:
-        """A call under way as the books had it; unconfirmed until the PBX shows one of its channels again."""
+        """A call as the books had it; one under way is unconfirmed until the PBX shows one of its channels again."""
         chosen = {d.chosen for d in record.decisions}
         return cls(
             id=record.id,
@@ -205,7 +207,7 @@ class Call:
             endpoint="",
             started_at=record.started_at,
             line_name=record.line,
-            phase=Phase.TALKING if record.answered_at is not None else Phase.STARTED,
+            phase=_restored_phase(record),
             entered=bool(record.recordings) or record.via is not Via.DIRECT,
             via=record.via,
             ticket_ids=list(record.ticket_ids),
@@ -217,7 +219,10 @@ class Call:
             recordings={r.id: r for r in record.recordings},
             legs={leg.id: Leg.restored(leg, offered=leg.agent in chosen) for leg in record.legs},
             decisions=list(record.decisions),
-            confirmed=False,
+            ended_at=record.ended_at,
+            outcome=record.outcome,
+            merged_into=record.merged_into,
+            confirmed=record.ended_at is not None,
         )
 
     @property
@@ -275,6 +280,12 @@ class Call:
             ),
             decisions=tuple(self.decisions),
         )
+
+
+def _restored_phase(record: CallRecord) -> Phase:
+    if record.ended_at is not None:
+        return Phase.ENDED
+    return Phase.TALKING if record.answered_at is not None else Phase.STARTED
 
 
 def outcome_of(call: Call) -> Outcome:

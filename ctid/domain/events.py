@@ -27,7 +27,10 @@ from ctid.domain.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
+    """``certainty`` is exact for what was seen as it happened, backfilled for what was read afterwards."""
+
     at: float
+    certainty: Certainty = Certainty.EXACT
 
 
 # -- the life of a call, from the tracker ------------------------------------------------------------------------------
@@ -124,7 +127,6 @@ class TalkStarted(Event):
 class TalkStopped(Event):
     call_id: CallId
     leg_id: LegId
-    certainty: Certainty = Certainty.EXACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,6 @@ class LegEnded(Event):
     call_id: CallId
     leg_id: LegId
     result: LegResult | None = None
-    certainty: Certainty = Certainty.EXACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,6 @@ class CallEnded(Event):
     """The last channel of the call is gone."""
 
     call_id: CallId
-    certainty: Certainty = Certainty.EXACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

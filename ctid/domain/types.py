@@ -66,6 +66,11 @@ class Certainty(StrEnum):
     BACKFILLED = "backfilled"
     ESTIMATED = "estimated"
 
+    def with_(self, other: Certainty) -> Certainty:
+        """The certainty of what rests on both: the lesser."""
+        order = list(Certainty)
+        return max(self, other, key=order.index)
+
 
 class RecordingState(StrEnum):
     RECORDING = "recording"

@@ -43,7 +43,7 @@ _WHY = MappingProxyType(
 def on_call_started(world: World, event: ev.CallStarted) -> None:
     call = world.call(event.call_id)
     if call is not None:
-        call.confirmed = True
+        call.confirmed = call.confirmed or _seen(event)
         call.endpoint = call.endpoint or event.endpoint
         return
     from_agent = world.is_agents_phone(event.endpoint)
@@ -56,6 +56,7 @@ def on_call_started(world: World, event: ev.CallStarted) -> None:
         dialled=event.dialled,
         endpoint=event.endpoint,
         started_at=event.at,
+        confirmed=_seen(event),
     )
     world.calls[call.id] = call
     if not from_agent:
@@ -169,6 +170,7 @@ def _caller_known(world: World, event: ev.CallerIdentified | ev.CallerLookupFail
             if leg.pop is not None and leg.live:
                 world.pop(call, leg, leg.pop.state, event.at)
         world.touch(call)
+    _want_ticket(world, call, event.at)
     if call.phase is Phase.HELD:
         serving.hold(world, call, event.at)
 
@@ -180,11 +182,11 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
     call = world.call(event.call_id)
     if call is None or not call.live:
         return
-    call.confirmed = True
+    call.confirmed = call.confirmed or _seen(event)
     leg = call.legs.get(event.leg_id)
     agent = world.agent_at(event.endpoint)
     if leg is not None:
-        leg.confirmed = True
+        leg.confirmed = leg.confirmed or _seen(event)
         leg.endpoint = event.endpoint
         leg.party = event.party
         if leg.live and leg.agent is not None:
@@ -204,6 +206,8 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         offered_at=event.at,
         originator=event.originator,
         offered=call.offer is not None and call.offer.endpoint == event.endpoint,
+        certainty=event.certainty,
+        confirmed=_seen(event),
     )
     call.legs[leg.id] = leg
     if not event.originator and agent is None and call.direction is Direction.INTERNAL:
@@ -225,7 +229,8 @@ def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
     if call is None or leg is None or not leg.live or leg.answered_at is not None:
         return
-    on_leg_rang(world, ev.LegRang(at=event.at, call_id=event.call_id, leg_id=event.leg_id))
+    if _seen(event):
+        on_leg_rang(world, ev.LegRang(at=event.at, call_id=event.call_id, leg_id=event.leg_id))
     leg.answered_at = event.at
     if leg.agent is not None:
         _seat(world, leg, call)
@@ -241,18 +246,11 @@ def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
     if leg.agent is not None:
         world.desks[leg.agent].missed_in_a_row = 0
         if call.direction is Direction.INBOUND:
-            world.pop(call, leg, PopState.ANSWERED, event.at)
+            if _seen(event):  # a screen shows what is, not what was while ctid was away
+                world.pop(call, leg, PopState.ANSWERED, event.at)
             if call.entered:
-                world.do(
-                    OpenTicket(
-                        call_id=call.id,
-                        agent=leg.agent,
-                        contact_id=call.contact_id,
-                        customer_id=call.customer_id,
-                        caller=call.file.number or call.caller,
-                        at=event.at,
-                    )
-                )
+                call.ticket_wanted_by = leg.agent
+                _want_ticket(world, call, event.at)
     world.touch(call)
 
 
@@ -262,6 +260,8 @@ def on_talk_started(world: World, event: ev.TalkStarted) -> None:
         return
     customer = call.direction is not Direction.INTERNAL and any(not world.is_agents_phone(peer) for peer in event.peers)
     talk = leg.talking
+    if leg.talks and event.at < (talk.started_at if talk else leg.talks[-1].ended_at or 0.0):
+        return  # told again by CEL: the books have it
     if talk is not None and talk.customer == customer:
         if leg.agent is not None and customer:  # told again after a restart: the ledger may not know yet
             world.ledger.began(leg.agent, leg.id, talk.started_at)
@@ -269,7 +269,7 @@ def on_talk_started(world: World, event: ev.TalkStarted) -> None:
     if talk is not None:
         leg.close_talk(event.at, Certainty.EXACT)
         _ledger_stop(world, leg, event.at)
-    leg.talks.append(Talk(started_at=event.at, customer=customer))
+    leg.talks.append(Talk(started_at=event.at, customer=customer, certainty=event.certainty))
     if leg.agent is not None:
         call.agent = leg.agent
         if customer:
@@ -280,7 +280,7 @@ def on_talk_started(world: World, event: ev.TalkStarted) -> None:
 
 def on_talk_stopped(world: World, event: ev.TalkStopped) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
-    if call is None or leg is None or leg.talking is None:
+    if call is None or leg is None or leg.talking is None or event.at < leg.talking.started_at:
         return
     leg.close_talk(event.at, event.certainty)
     _ledger_stop(world, leg, event.at)
@@ -309,7 +309,7 @@ def on_leg_ended(world: World, event: ev.LegEnded) -> None:
     _ledger_stop(world, leg, event.at)
     leg.unhold(event.at)
     leg.ended_at = event.at
-    leg.certainty = event.certainty
+    leg.certainty = leg.certainty.with_(event.certainty)
     answered = leg.answered_at is not None
     leg.result = LegResult.ANSWERED if answered else event.result or LegResult.CANCELLED
     if leg.agent is not None:
@@ -427,6 +427,24 @@ def _measure(world: World, call: Call, path: str) -> None:
     )
 
 
+def _want_ticket(world: World, call: Call, at: float) -> None:
+    """Ask for the ticket of an answered call, as soon as it is known who is calling."""
+    agent = call.ticket_wanted_by
+    if agent is None or call.file_due:
+        return
+    call.ticket_wanted_by = None
+    world.do(
+        OpenTicket(
+            call_id=call.id,
+            agent=agent,
+            contact_id=call.contact_id,
+            customer_id=call.customer_id,
+            caller=call.file.number or call.caller,
+            at=call.answered_at or at,
+        )
+    )
+
+
 def _recording_id(world: World, path: str) -> str:
     stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
     return f"{world.pbx}-{stem}"
@@ -441,6 +459,7 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
     of_live_calls = tuple(
         (leg.agent, leg.id, talk.started_at, talk.ended_at)
         for call in event.calls
+        if call.ended_at is None
         for leg in call.legs
         for talk in leg.talks
         if leg.agent is not None and talk.customer and talk.ended_at is not None
@@ -454,6 +473,9 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
         call = Call.restored(record)
         call.line = world.line_of(call.dialled) if call.direction is Direction.INBOUND else None
         world.calls[call.id] = call
+        if not call.live:  # it ended a moment before: what CEL tells of it again is known
+            world.timers.set(("forget", call.id), event.at + REMEMBERED_SECONDS)
+            continue
         for leg in call.legs.values():
             if leg.live and leg.agent in world.desks:
                 _seat(world, leg, call)
@@ -526,6 +548,11 @@ def on_route_refused(world: World, event: ev.RouteRefused) -> None:
 
 
 # -- within ------------------------------------------------------------------------------------------------------------
+
+
+def _seen(event: ev.Event) -> bool:
+    """Whether the event proves that what it speaks of is there now, not only that it was."""
+    return event.certainty is Certainty.EXACT
 
 
 def _leg(world: World, call_id: str, leg_id: str) -> tuple[Call | None, Leg | None]:

@@ -1,0 +1,131 @@
+"""What AMI did not show, from the CEL file Asterisk writes by itself (``cel_custom``, shipped in ``dialplan/``).
+
+Law: rows become the same typed events that AMI's messages become, and go through a tracker of their own; only what happened
+within the gap comes out, marked as backfilled. A row that can't be read is left out; a file that can't be read is said once.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from ctid.asterisk import messages as pbx
+from ctid.asterisk.tracker import Tracker
+from ctid.domain.events import Event
+from ctid.domain.types import Certainty
+
+#: No more of the file's end than this is looked at: some 100,000 calls.
+MOST_BYTES = 128 * 1024 * 1024
+COLUMNS = 11
+
+
+class CelRow(msgspec.Struct, frozen=True, gc=False):
+    """One row, in the order of ``cel_custom.conf.sample``; ``at`` in Unix seconds by the PBX's clock."""
+
+    kind: str
+    at: float
+    uniqueid: str
+    linkedid: str
+    channel: str
+    peer: str
+    exten: str
+    context: str
+    extra: str
+    caller: str
+    caller_name: str
+
+
+def read(file: Path, since: float) -> list[CelRow]:
+    """The rows of every call that was alive at ``since`` or later, whole as far as the file has them, in its order.
+
+    Raises ``OSError`` for a file that can't be read.
+    """
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - MOST_BYTES))
+        if size > MOST_BYTES:
+            stream.readline()  # the first is cut
+        text = stream.read().decode("utf-8", "replace")
+    rows = [row for line in csv.reader(text.splitlines(), strict=False) if (row := _row(line)) is not None]
+    alive = {row.linkedid for row in rows if row.at >= since}
+    return [row for row in rows if row.linkedid in alive]
+
+
+def told_as_events(rows: Iterable[CelRow], since: float, until: float) -> list[Event]:
+    """What happened after ``since`` and up to ``until``; what came before only sets the scene."""
+    tracker = Tracker()
+    out: list[Event] = []
+    causes: dict[str, int] = {}
+    for row in rows:
+        if row.at > until:
+            break
+        if row.kind == "HANGUP":
+            cause = _extra(row).get("hangupcause")
+            causes[row.uniqueid] = cause if isinstance(cause, int) else 0
+        for told in _told(row, causes):
+            happened = tracker.feed(told)
+            if row.at > since:
+                out += [replace(event, certainty=Certainty.BACKFILLED) for event in happened]
+    return out
+
+
+def _told(row: CelRow, causes: dict[str, int]) -> Iterator[pbx.PbxEvent]:
+    match row.kind:
+        case "CHAN_START":
+            yield pbx.ChannelSeen(
+                at=row.at,
+                channel=row.channel,
+                uniqueid=row.uniqueid,
+                linkedid=row.linkedid,
+                state="Down",
+                caller=pbx.party(row.caller or None),
+                caller_name=pbx.party(row.caller_name or None),
+                exten=row.exten or None,
+            )
+        case "ANSWER":
+            yield pbx.ChannelStateChanged(at=row.at, uniqueid=row.uniqueid, linkedid=row.linkedid, state="Up")
+        case "BRIDGE_ENTER" if bridge := _bridge(row):
+            yield pbx.BridgeEntered(at=row.at, bridge=bridge, uniqueid=row.uniqueid)
+        case "BRIDGE_EXIT" if bridge := _bridge(row):
+            yield pbx.BridgeLeft(at=row.at, bridge=bridge, uniqueid=row.uniqueid)
+        case "CHAN_END":
+            yield pbx.ChannelHungUp(at=row.at, uniqueid=row.uniqueid, cause=causes.pop(row.uniqueid, 0))
+        case "CtidStart":
+            direction, dialled, file = [*str(_extra(row).get("extra", "")).split("|"), "", ""][:3]
+            yield pbx.CallEnteredCtid(
+                at=row.at,
+                uniqueid=row.uniqueid,
+                outbound=direction == "outbound",
+                dialled=dialled or None,
+                file=file or None,
+            )
+        case "CtidFailsafe":
+            yield pbx.CallerInFailsafe(at=row.at, uniqueid=row.uniqueid)
+
+
+def _row(cells: list[str]) -> CelRow | None:
+    if len(cells) != COLUMNS:
+        return None
+    kind, at, *rest = cells
+    try:
+        return CelRow(kind, float(at), *rest)
+    except ValueError:
+        return None
+
+
+def _bridge(row: CelRow) -> str | None:
+    bridge = _extra(row).get("bridge_id")
+    return bridge if isinstance(bridge, str) else None
+
+
+def _extra(row: CelRow) -> dict[str, object]:
+    try:
+        extra = json.loads(row.extra)
+    except ValueError:
+        return {}
+    return extra if isinstance(extra, dict) else {}
