@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ctid import __version__
-from ctid.cli import daemons
+from ctid.cli import daemons, database, doctor, lists, telling, users
 from ctid.cli.options import ConfigFile
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Routes the calls of an Asterisk call centre and keeps the books on them.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -39,5 +40,13 @@ def ctid(
     """Routes the calls of an Asterisk call centre and keeps the books on them."""
 
 
-for _command in (daemons.run, daemons.web):
+for _command in (daemons.run, daemons.web, doctor.check, doctor.doctor):
     app.command()(_command)
+app.add_typer(database.db, name="db")
+app.command("import")(database.import_list)
+for _command in (lists.agents, lists.calls, lists.tickets, lists.recordings):
+    app.command()(_command)
+app.add_typer(telling.report, name="report")
+app.command()(telling.explain)
+app.command()(telling.replay)
+app.add_typer(users.user, name="user")

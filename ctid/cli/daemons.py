@@ -33,12 +33,12 @@ def run(
 
 
 def web(*, config: ConfigFile = None) -> None:
-    """Serve the pages and the API until stopped by SIGTERM or Ctrl-C."""
+    """Serve pages and API until stopped by SIGTERM or Ctrl-C."""
     settings = read_settings(config)
     from ctid.web.serve import run as serve
 
     with _logged(settings):
-        serve(settings)
+        asyncio.run(serve(settings))
 
 
 @contextmanager

@@ -21,6 +21,18 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 
+#: What the rooms raise for the user to mend, by module, so that no room is imported for it.
+MENDABLE = (
+    ("ctid.asterisk.wire", "WireError"),
+    ("ctid.db.calls", "NoSuchCall"),
+    ("ctid.db.csvfile", "CsvFault"),
+    ("ctid.db.session", "DatabaseFault"),
+    ("ctid.db.users", "UserFault"),
+    ("ctid.metrics", "AddressTakenError"),
+    ("ctid.web.serve", "AddressTakenError"),
+)
+
+
 class Fault(Exception):  # noqa: N818 - the user's to mend
     """One line that says what is wrong and what to do."""
 
@@ -64,16 +76,13 @@ def told(error: Exception) -> tuple[str, ...]:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "ctid"
         return (f"{say().rstrip('.')}; see: {command} --help",)
-    # Imported only now: a fault of a room that was never imported cannot have come up.
-    from ctid.asterisk.wire import WireError  # noqa: PLC0415
-    from ctid.config import ConfigurationFaults  # noqa: PLC0415
-    from ctid.db.calls import NoSuchCall  # noqa: PLC0415
-    from ctid.db.csvfile import CsvFault  # noqa: PLC0415
-    from ctid.db.session import DatabaseFault  # noqa: PLC0415
-    from ctid.db.users import UserFault  # noqa: PLC0415
-    from ctid.metrics import AddressTakenError  # noqa: PLC0415
+    if isinstance(faults := getattr(error, "faults", None), tuple):  # ConfigurationFaults
+        return faults
+    return (str(error),) if isinstance(error, (Fault, *_mendable())) else ()
 
-    if isinstance(error, ConfigurationFaults):
-        return error.faults
-    mendable = (AddressTakenError, CsvFault, DatabaseFault, Fault, NoSuchCall, UserFault, WireError)
-    return (str(error),) if isinstance(error, mendable) else ()
+
+def _mendable() -> Iterator[type[Exception]]:
+    """The mendable faults of the rooms that were imported: no other can have come up."""
+    for module, name in MENDABLE:
+        if module in sys.modules:
+            yield getattr(sys.modules[module], name)

@@ -1,0 +1,181 @@
+"""What ``ctid doctor`` finds at the PBX: login, rights, dialplan, clock, phones, and whether a ctid acts there.
+
+Law: nothing that a caller could notice is done; the one variable that is set is unset again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from ctid.asterisk.client import (
+    AmiDown,
+    AmiError,
+    AmiLink,
+    AmiRefused,
+    AmiSettings,
+    Snapshot,
+    WrongSecretError,
+)
+from ctid.cli.findings import Finding, fail, ok, warn
+from ctid.domain.types import Agent
+
+_CONTEXTS = ("ctid-inbound", "ctid-outbound", "ctid-wait", "ctid-dial", "ctid-overflow", "ctid-failsafe", "ctid-hangup")
+_WRITTEN_FOR = (18, 20, 22)
+#: Seconds after which the dialplan takes a ctid for dead, where the site sets none.
+_LEASE = 3
+_NAMED = 5
+
+
+class _SeenError(Exception):
+    """Everything was tried; ends the link's one session."""
+
+
+class _Trial(AmiLink):
+    """A link that is made once: what ``run`` would try again, and log, is raised."""
+
+    async def once(self) -> None:
+        await self._live()
+
+
+async def try_pbx(settings: AmiSettings, roster: Sequence[Agent]) -> list[Finding]:
+    """What was found, in the order tried; never raises for what a PBX may do."""
+    found: list[Finding] = []
+    where = f"{settings.host}:{settings.port}"
+
+    async def look(link: AmiLink) -> None:
+        found.append(ok("PBX", f"{where} lets user {settings.username!r} in"))
+        try:
+            async for finding in _tried(link, roster):
+                found.append(finding)  # noqa: PERF401 - what was found before a failure counts
+        except AmiError as error:
+            found.append(fail("PBX", f"{error}; see the PBX's log, then run this again"))
+        raise _SeenError
+
+    link = _Trial(settings, on_messages=lambda _: None, on_up=look, on_down=lambda: None)
+    try:
+        await link.once()
+    except _SeenError:
+        pass
+    except (WrongSecretError, AmiDown) as error:
+        found.append(fail("PBX", str(error)))
+    except (AmiError, OSError) as error:
+        found.append(
+            fail("PBX", f"{where} cannot be reached ({error}); is Asterisk running, and [ami] host and port right?")
+        )
+    return found
+
+
+async def _tried(link: AmiLink, roster: Sequence[Agent]) -> AsyncIterator[Finding]:
+    yield await _routes(link)
+    try:
+        snapshot = await link.snapshot()
+    except AmiRefused as error:
+        yield fail("PBX state", f"{error}; ctid needs write=call,reporting there")
+        return
+    yield ok("PBX state", f"channels, bridges and {len(snapshot.devices)} device states can be read")
+    yield await _version(link)
+    yield _timestamps(link)
+    yield await _dialplan(link)
+    yield await _queue(link)
+    yield _phones(snapshot, roster)
+    yield await _acting(link)
+
+
+async def _routes(link: AmiLink) -> Finding:
+    try:
+        await link.call("Setvar", {"Variable": "CTID_DOCTOR", "Value": "1"})
+        await link.call("Setvar", {"Variable": "CTID_DOCTOR", "Value": ""})
+    except AmiRefused as error:
+        return fail("PBX rights", f"{error}; without write=call no call can be routed")
+    return ok("PBX rights", "ctid may set variables, as it does to route a call")
+
+
+async def _version(link: AmiLink) -> Finding:
+    settings = await link.call("CoreSettings")
+    version = settings.get("AsteriskVersion") or "unknown"
+    number = re.match(r"(?:certified[/-])?(\d+)\.", version)
+    if number is None or int(number[1]) not in _WRITTEN_FOR:
+        return warn("Asterisk", f"version {version}: ctid is written for 18, 20 and 22; try each kind of call once")
+    return ok("Asterisk", f"version {version}")
+
+
+def _timestamps(link: AmiLink) -> Finding:
+    if not link.events["FullyBooted"]:
+        return fail("events", "none came after login; set read=call,user,agent,system for this user in manager.conf")
+    if link.lag is None:
+        return fail("events", "carry no Timestamp; set timestampevents = yes in [general] of manager.conf")
+    return ok("events", f"carry Timestamps; the newest was {link.lag * 1000:.0f} ms old")
+
+
+async def _dialplan(link: AmiLink) -> Finding:
+    missing = []
+    for context in _CONTEXTS:
+        try:
+            await link.list("ShowDialPlan", {"Context": context})
+        except AmiRefused as error:
+            if error.denied:
+                return warn("dialplan", f"cannot be looked at: {error}")
+            missing.append(context)
+    if missing:
+        return fail(
+            "dialplan",
+            f"has no {', '.join(missing)}; include ctid.conf from extensions.conf, then: asterisk -rx 'dialplan reload'",
+        )
+    return ok("dialplan", f"all {len(_CONTEXTS)} contexts of ctid.conf are loaded")
+
+
+async def _queue(link: AmiLink) -> Finding:
+    name = await _global(link, "CTID_QUEUE") or "ctid-failsafe"
+    try:
+        told = await link.list("QueueStatus", {"Queue": name})
+    except AmiRefused as error:
+        return warn("fallback", f"{error}")
+    if not any(event.name == "QueueParams" for event in told):
+        return fail(
+            "fallback", f"there is no queue {name}, callers are lost while ctid is away; add queues.conf.sample"
+        )
+    members = sum(event.name == "QueueMember" for event in told)
+    if not members:
+        return warn("fallback", f"queue {name} has no members: nobody is rung while ctid is away; add member => lines")
+    return ok("fallback", f"queue {name} has {members} members")
+
+
+def _phones(snapshot: Snapshot, roster: Sequence[Agent]) -> Finding:
+    states: dict[str, str] = {}
+    for device in snapshot.devices:
+        technology, _, endpoint = (device.get("Device") or "").partition("/")
+        if endpoint and technology not in ("Local", "Queue"):
+            states[endpoint] = (device.get("State") or "").upper()
+    phones = {agent.phone: agent.id for agent in roster if agent.enabled and agent.phone}
+    unknown = [f"{phone} ({agent})" for phone, agent in phones.items() if phone not in states]
+    away = [f"{phone} ({agent})" for phone, agent in phones.items() if states.get(phone) in ("UNAVAILABLE", "INVALID")]
+    if unknown:
+        return warn(
+            "phones", f"the PBX knows no {_some(unknown)}; mend the phone in the list of agents, or the endpoint"
+        )
+    if away:
+        return warn("phones", f"not registered: {_some(away)}; their agents get no calls until they are")
+    return ok("phones", f"the PBX knows all {len(phones)} phones of the agents")
+
+
+async def _acting(link: AmiLink) -> Finding:
+    beat = await _global(link, "CTID_HEARTBEAT")
+    age = time.time() - float(beat) if re.fullmatch(r"\d{1,12}", beat) else None
+    if age is None or abs(age) > _LEASE + 1:
+        return warn("ctid run", "does not act on this PBX now, so callers go to the fallback queue; start it")
+    return ok("ctid run", "acts on this PBX")
+
+
+async def _global(link: AmiLink, name: str) -> str:
+    try:
+        answer = await link.call("Getvar", {"Variable": name})
+    except AmiRefused:
+        return ""
+    return answer.get("Value") or ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,132 @@
+"""``explain``, ``report day`` and ``replay``: what the books, or a recorded stream, say about calls."""
+# ruff: noqa: PLC0415 - a command imports what it needs
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+from zoneinfo import ZoneInfo
+
+import typer
+
+from ctid.cli.books import with_books
+from ctid.cli.faults import Fault
+from ctid.cli.lists import AsJson
+from ctid.cli.options import ConfigFile, read_settings
+from ctid.cli.showing import say, say_json, table
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from ctid.db.reports import AgentDay
+    from ctid.domain.types import CallRecord
+
+_CHUNK = 1 << 16
+
+report = typer.Typer(help="Figures.")
+
+
+@report.callback()
+def reports(*, config: ConfigFile = None) -> None:
+    """Figures of the desk."""
+
+
+@report.command()
+def day(
+    *,
+    on: Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Default: today, local time.")] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Per agent: calls offered, answered, missed; talk, hold, wrap-up; tickets opened and solved."""
+    settings = read_settings(config)
+    from ctid.calljson import seconds
+    from ctid.db import reports
+    from ctid.explaining import duration
+
+    zone, now = ZoneInfo(settings.routing.timezone), time.time()
+    try:
+        wanted = date.fromisoformat(on) if on else datetime.fromtimestamp(now, zone).date()
+    except ValueError:
+        raise Fault(f"--date: {on!r} is no day; write it like 2026-11-22") from None
+
+    async def read(engine: AsyncEngine) -> list[AgentDay]:
+        return await reports.day(engine, on=wanted, timezone=zone, now=now)
+
+    found = with_books(settings, read)
+    if as_json:
+        say_json(
+            {name: seconds(value) if name.endswith("_seconds") else value for name, value in asdict(one).items()}
+            for one in found
+        )
+        return
+    say(f"{wanted.isoformat()} ({settings.routing.timezone})")
+    table(
+        *("agent", "name", "offered", "answered", "missed", "talk", "hold", "wrap-up", "pause", "opened", "solved"),
+        rows=[
+            (
+                *(one.agent, one.name, one.offered, one.answered, one.missed),
+                *(duration(one.talk_seconds), duration(one.hold_seconds)),
+                *(duration(one.wrap_up_seconds), duration(one.pause_seconds)),
+                *(one.tickets_opened, one.tickets_solved),
+            )
+            for one in found
+        ],
+    )
+
+
+def explain(
+    call: Annotated[str, typer.Argument(metavar="CALL", help="The call's id, or its beginning.")],
+    *,
+    config: ConfigFile = None,
+) -> None:
+    """Tell why a call went where it went."""
+    settings = read_settings(config)
+    from ctid.db.agents import Agents
+    from ctid.db.calls import Calls
+    from ctid.explaining import explain as explained
+
+    async def read(engine: AsyncEngine) -> tuple[CallRecord, dict[str, str]]:
+        return await Calls(engine).one(call), {agent.id: agent.name for agent in await Agents(engine).roster()}
+
+    found, names = with_books(settings, read)
+    for line in explained(found, names, ZoneInfo(settings.routing.timezone)):
+        say(line)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The bytes as the PBX sent them; - reads stdin.")],
+    *,
+    config: ConfigFile = None,
+) -> None:
+    """Print the calls of a recorded AMI stream.
+
+    It runs through the same tracker and core as live, and comes out as calls --json does. Needs no PBX, no database and no configuration; lines, figures and the PBX's name come from --config where given.
+    """
+    from ctid.asterisk.replay import replay as replayed
+    from ctid.calljson import call_json
+
+    site = read_settings(config) if config else None
+    with _stream(file) as stream:
+        chunks = iter(lambda: stream.read(_CHUNK), b"")
+        found = (
+            replayed(chunks, policy=site.policy(), lines=site.domain_lines(), pbx=site.ami.pbx)
+            if site
+            else replayed(chunks)
+        )
+    say_json(call_json(call, paths=True) for call in found)
+
+
+@contextmanager
+def _stream(file: Path) -> Iterator[BinaryIO]:
+    try:
+        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise Fault(f"{file}: cannot be read ({error.strerror}); name a recorded AMI stream") from None
