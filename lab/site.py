@@ -243,15 +243,11 @@ format = "json"
 
     async def start_daemon(self, *, wait: bool = True) -> None:
         """Start ``ctid run``; return when it routes."""
+        log = self.folder / "run.out"
+        known = log.stat().st_size if log.exists() else 0
         self.daemon = Process([str(CTID), "run", "--config", str(self.config)], folder=self.folder, name="run")
         if wait:
-            await self.daemon.ready(self._routes, "routes calls")
-
-    def _routes(self) -> bool:
-        """Whether the daemon of this process has read the PBX's state."""
-        assert self.daemon is not None
-        seen = self.daemon.output.read_text(errors="replace").rpartition('"books.restored"')[2]
-        return '"pbx.resynced"' in seen
+            await self.daemon.ready(lambda: b'"pbx.resynced"' in log.read_bytes()[known:], "routes calls")
 
     async def stop_daemon(self) -> None:
         assert self.daemon is not None
