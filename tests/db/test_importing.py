@@ -11,7 +11,7 @@ from sqlalchemy import select
 from ctid.db import session
 from ctid.db.agents import Agents
 from ctid.db.callers import Callers
-from ctid.db.csvfile import CsvFault
+from ctid.db.csvfile import CsvFault, read_lines
 from ctid.db.importing import BadLine, Imported, Kind, Site, import_csv
 from ctid.db.tables import agents, contact_numbers, contacts, customers, tickets
 from tests.db.site import add_agents, add_contact, add_customer
@@ -151,11 +151,17 @@ async def test_unknown_columns_are_left_out_with_a_warning(bring):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "gbk"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-async def test_every_way_sites_write_csv_is_read(engine, bring, encoding, delimiter, newline):
+def test_every_way_sites_write_csv_is_read(tmp_path, encoding, delimiter, newline):
+    file = tmp_path / "customers.csv"
     lines = [["id", "name", "notes"], ["c1", "北京公司", "重要"], ["c2", "上海", ""]]
-    content = newline.join(delimiter.join(line) for line in lines) + newline
-    assert (await bring("customers", content.encode(encoding))).added == 2
-    assert [row["name"] for row in await rows(engine, "customers")] == ["北京公司", "上海"]
+    file.write_bytes((newline.join(delimiter.join(line) for line in lines) + newline).encode(encoding))
+    content = read_lines(file, known=("id", "name", "notes"), required=("id", "name"))
+    assert [list(line.cells.values()) for line in content.lines] == lines[1:]
+
+
+async def test_a_list_from_a_chinese_excel_comes_in(engine, bring):
+    assert (await bring("customers", "id,name\r\nc1,北京公司\r\n".encode("gb18030"))).added == 1
+    assert (await rows(engine, "customers"))[0]["name"] == "北京公司"
 
 
 async def test_a_cell_may_hold_quotes_and_line_breaks_and_lines_are_counted_as_an_editor_does(engine, bring):
