@@ -239,6 +239,8 @@ class Asterisk:
         (self.folder / "etc" / name).write_text("\n".join(lines) + "\n")
 
     def _extensions(self, extensions: str, globals_: str) -> str:
+        # One by one: in a pattern such as _agent. the n would stand for a digit.
+        colleagues = "\n".join(f"exten => {name},1,Dial(PJSIP/{name},20,tT)" for name in self.agents)
         return f"""
             [general]
             [globals]
@@ -248,7 +250,7 @@ class Asterisk:
             include => ctid-agent
             exten => _9X.,1,Goto(ctid-outbound,${{EXTEN:1}},1)
             exten => _9+X.,1,Goto(ctid-outbound,${{EXTEN:1}},1)
-            exten => _agent.,1,Dial(PJSIP/${{EXTEN}},20,tT)
+            {colleagues}
             {extensions}
             """
 

@@ -109,10 +109,20 @@ class _Sipp:
         return path if path.exists() else tones.write_tone(path, hertz)
 
     def _tell_to_hang_up(self, call_id: str) -> None:
-        text = (
-            "HANGUP sip:lab SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab\r\nFrom: <sip:lab@lab>;tag=1\r\n"
-            f"To: <sip:lab@lab>\r\nCall-ID: {call_id}\r\nCSeq: 1 HANGUP\r\nContent-Length: 0\r\n\r\n"
+        self._tell("HANGUP", call_id)
+
+    def _tell(self, word: str, call_id: str, *headers: str) -> None:
+        lines = (
+            f"{word} sip:lab SIP/2.0",
+            "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab",
+            "From: <sip:lab@lab>;tag=1",
+            "To: <sip:lab@lab>",
+            f"Call-ID: {call_id}",
+            f"CSeq: 1 {word}",
+            *headers,
+            "Content-Length: 0",
         )
+        text = "\r\n".join(lines) + "\r\n\r\n"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(text.encode(), ("127.0.0.1", self.port))
 
@@ -200,6 +210,37 @@ class SippAgent(_Sipp):
         await until(
             lambda: any(m.sent and m.call_id == invite.call_id and m.start.startswith("BYE ") for m in self.messages),
             f"{self.name} hangs up",
+        )
+
+    async def hold(self, invite: SipMessage) -> None:
+        """Puts the other side on hold, once a call; returns when the PBX has agreed."""
+        await self._reinvite("HOLD", invite, "10 INVITE")
+
+    async def unhold(self, invite: SipMessage) -> None:
+        """Takes the other side back, once a call; returns when the PBX has agreed."""
+        await self._reinvite("UNHOLD", invite, "20 INVITE")
+
+    async def _reinvite(self, word: str, invite: SipMessage, cseq: str) -> None:
+        self._tell(word, invite.call_id)
+        await until(
+            lambda: any(
+                not m.sent
+                and m.call_id == invite.call_id
+                and m.start.startswith("SIP/2.0 200")
+                and m.headers["cseq"] == cseq
+                for m in self.messages
+            ),
+            f"{self.name}: {word}",
+        )
+
+    async def transfer(self, invite: SipMessage, to: str) -> None:
+        """Sends REFER to this SIP URI; returns when the PBX has taken it on."""
+        self._tell("TRANSFER", invite.call_id, f"Refer-To: <{to}>")
+        await until(
+            lambda: any(
+                not m.sent and m.call_id == invite.call_id and m.start.startswith("SIP/2.0 202") for m in self.messages
+            ),
+            f"{self.name}'s transfer is accepted",
         )
 
     async def rings(self, caller: str | None = None, limit: float = 10.0) -> SipMessage:

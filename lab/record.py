@@ -1,0 +1,539 @@
+"""``python -m lab.record [NAME ...]``: real SIP calls on the project's own Asterisk, the AMI stream of each kept for replay.
+
+Law: a stream is what ctid's own AMI user was sent, byte for byte. What is known of its calls (who called, which phone rang and
+what came of it, how long it was connected) is read from SIPp's side and kept beside it as JSON; ctid has no part in either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from lab.ami import Message
+from lab.asterisk import Asterisk
+from lab.process import TOP, until
+from lab.sipp import Behaviour, SipMessage, SippAgent, SippCall, place_call
+
+RECORDED = TOP / "tests" / "streams" / "recorded"
+CALLER, OTHER, LINE = "13800138000", "13800138009", "4001"
+#: Ways to phones: through a Local channel that stays, or is optimized away; two at once; by keys an agent can press.
+EXTENSIONS = """
+exten => 801,1,Dial(Local/agent2@agents/n,20)
+exten => 802,1,Dial(Local/agent2@agents,20)
+exten => 803,1,Dial(PJSIP/agent2&PJSIP/agent3,20)
+exten => 804,1,Dial(PJSIP/agent2,20,tT)
+"""
+RING_BOTH = "[both]\nstrategy = ringall\nmember => PJSIP/agent1\nmember => PJSIP/agent2\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """``seconds`` is how long SIP had it connected with someone; ``hold`` how much of it the party was holding."""
+
+    party: str
+    result: str
+    seconds: float = 0.0
+    hold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a call was. ``agent`` talked last; ``merged_into`` is the position of the call that survived."""
+
+    caller: str | None
+    dialled: str
+    direction: str
+    outcome: str
+    via: str
+    agent: str | None = None
+    merged_into: int | None = None
+    legs: list[Leg] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    title: str
+    calls: list[Call]
+
+
+class Stage:
+    """One Asterisk with heartbeats as of a living ctid, a hand on AMI in its place, and phones."""
+
+    def __init__(self, pbx: Asterisk, stack: AsyncExitStack) -> None:
+        self.pbx = pbx
+        self._stack = stack
+        self._beats: asyncio.Task[None] | None = None
+
+    async def ctid_lives(self) -> None:
+        await self.pbx.ami.beat()
+        self._beats = asyncio.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            await self.pbx.ami.beat()
+
+    async def quiet(self) -> None:
+        """Wait until every channel is gone and all of it was told."""
+
+        async def look() -> bool:
+            return "0 active channels" in await self.pbx.cli("core show channels count")
+
+        await until(look, "all calls are over", every=0.1)
+        if self._beats is not None:
+            self._beats.cancel()
+
+    async def phone(self, name: str, behaviour: Behaviour = "answer", *, ring: float = 0.3) -> SippAgent:
+        port = self.pbx.trunk_port if name == "customer" else self.pbx.phones[name]
+        return await self._stack.enter_async_context(
+            SippAgent(self.pbx.folder / "sipp", name, port, behaviour, ring=ring)
+        )
+
+    async def call(
+        self, caller: str = CALLER, dialled: str = LINE, digits: tuple[tuple[float, str], ...] = ()
+    ) -> SippCall:
+        return await self._stack.enter_async_context(place_call(self.pbx, caller, dialled, digits=digits))
+
+    async def held(self, seq: int = 1) -> Message:
+        return await self.pbx.ami.event("CtidWait", Seq=str(seq))
+
+    async def send_to(self, agent: str, *, seq: int = 1, seconds: int = 20) -> None:
+        waiting = await self.held(seq)
+        self.pbx.ami.route(waiting["Channel"], f"lab:{seq}:dial:{agent}:{seconds}")
+
+    async def connected(self, phone: SippAgent, count: int = 1) -> SipMessage:
+        """The phone's newest INVITE, once its call is in a conversation."""
+        await until(lambda: len(phone.invites) >= count, f"{phone.name} rings")
+        invite = phone.invites[-1]
+        await until(lambda: _answered(phone.messages, invite.call_id), f"{phone.name} answers")
+        return invite
+
+    async def routed(self, phone: SippAgent, agent: str, seconds: float) -> tuple[SippCall, SipMessage]:
+        """A caller comes in, goes to this agent and has talked with them for a while."""
+        call = await self.call()
+        await self.send_to(agent)
+        invite = await self.connected(phone)
+        await asyncio.sleep(seconds)
+        return call, invite
+
+
+def _answered(messages: list[SipMessage], call_id: str) -> float | None:
+    """When the first 200 to the first INVITE of this dialog went out or came in."""
+    return next(
+        (
+            m.at
+            for m in messages
+            if m.call_id == call_id and m.start.startswith("SIP/2.0 200") and m.headers["cseq"].endswith("INVITE")
+        ),
+        None,
+    )
+
+
+def _over(messages: list[SipMessage], call_id: str) -> float | None:
+    """When this dialog ended, or the PBX took on to transfer it."""
+    ends = ("BYE ", "SIP/2.0 202 ")
+    return next((m.at for m in messages if m.call_id == call_id and m.start.startswith(ends)), None)
+
+
+def seconds(phone: SippAgent, number: int = 0) -> float:
+    """How long SIP had the phone's call connected: from its 200 to the BYE, or to its transfer."""
+    call_id = phone.invites[number].call_id
+    began, ended = _answered(phone.messages, call_id), _over(phone.messages, call_id)
+    assert began is not None, f"{phone.name} did not answer"
+    assert ended is not None, f"{phone.name} has no BYE"
+    return round(ended - began, 3)
+
+
+def inbound(outcome: str, *legs: Leg, via: str = "ctid", agent: str | None = None) -> Call:
+    talked = [leg.party for leg in legs if leg.result == "answered"]
+    return Call(
+        caller=CALLER,
+        dialled=LINE,
+        direction="inbound",
+        outcome=outcome,
+        via=via,
+        agent=agent or (talked[-1] if talked else None),
+        legs=list(legs),
+    )
+
+
+# -- the scenes --------------------------------------------------------------------------------------------------------
+
+
+async def answered(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    phone = await stage.phone("agent1")
+    call, _ = await stage.routed(phone, "agent1", 1.5)
+    await call.hang_up()
+    await stage.quiet()
+    leg = Leg(party="agent1", result="answered", seconds=seconds(phone))
+    return Facts(title="A caller waits, is sent to an agent, talks and hangs up", calls=[inbound("answered", leg)])
+
+
+def then_next(behaviour: Behaviour, result: str, title: str) -> Callable[[Stage], Awaitable[Facts]]:
+    async def scene(stage: Stage) -> Facts:
+        await stage.ctid_lives()
+        await stage.phone("agent1", behaviour)
+        second = await stage.phone("agent2")
+        await stage.call()
+        await stage.send_to("agent1", seconds=1)
+        await stage.send_to("agent2", seq=2)
+        invite = await stage.connected(second)
+        await asyncio.sleep(0.7)
+        await second.hang_up(invite)
+        await stage.quiet()
+        legs = Leg(party="agent1", result=result), Leg(party="agent2", result="answered", seconds=seconds(second))
+        return Facts(title=title, calls=[inbound("answered", *legs)])
+
+    return scene
+
+
+async def gives_up_waiting(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    call = await stage.call()
+    await stage.held()
+    await call.hang_up()
+    await stage.quiet()
+    return Facts(title="A caller gives up while waiting", calls=[inbound("abandoned")])
+
+
+async def gives_up_ringing(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    phone = await stage.phone("agent1", "never")
+    call = await stage.call()
+    await stage.send_to("agent1")
+    await phone.rings()
+    await call.hang_up()
+    await stage.quiet()
+    return Facts(
+        title="A caller gives up while a phone rings",
+        calls=[inbound("abandoned", Leg(party="agent1", result="cancelled"))],
+    )
+
+
+async def overflow(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    call = await stage.call()
+    waiting = await stage.held()
+    stage.pbx.ami.route(waiting["Channel"], "lab:1:overflow:hangup:0")
+    await call.ended()
+    await stage.quiet()
+    return Facts(title="A caller is sent to the overflow", calls=[inbound("overflow")])
+
+
+async def fallback(stage: Stage) -> Facts:
+    await stage.phone("agent1", "busy")
+    phone = await stage.phone("agent2")
+    call = await stage.call()
+    await stage.connected(phone)
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    legs = Leg(party="agent1", result="busy"), Leg(party="agent2", result="answered", seconds=seconds(phone))
+    return Facts(
+        title="ctid is dead; the fallback queue rings one phone after the other",
+        calls=[inbound("answered", *legs, via="failsafe")],
+    )
+
+
+async def fallback_two_ring(stage: Stage) -> Facts:
+    slow, quick = await stage.phone("agent1", "never"), await stage.phone("agent2", ring=0.5)
+    call = await stage.call()
+    await slow.rings()
+    await stage.connected(quick)
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    legs = (
+        Leg(party="agent1", result="cancelled"),
+        Leg(party="agent2", result="answered", seconds=seconds(quick)),
+    )
+    return Facts(
+        title="ctid is dead; two phones ring at once in the fallback queue, one answers",
+        calls=[inbound("answered", *legs, via="failsafe")],
+    )
+
+
+async def blind_transfer(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    call, invite = await stage.routed(first, "agent1", 1.0)
+    await first.transfer(invite, f"sip:agent2@127.0.0.1:{stage.pbx.sip_port}")
+    await stage.connected(second)
+    await asyncio.sleep(1.2)
+    await call.hang_up()
+    await stage.quiet()
+    legs = (
+        Leg(party="agent1", result="answered", seconds=seconds(first)),
+        Leg(party="agent2", result="answered", seconds=seconds(second)),
+    )
+    return Facts(title="An agent sends the caller on by REFER", calls=[inbound("answered", *legs)])
+
+
+async def _consults(stage: Stage, first: SippAgent) -> tuple[SippCall, SipMessage, float]:
+    """The agent presses the transfer keys in mid-call; the last is how long they had talked until then."""
+    call, invite = await stage.routed(first, "agent1", 0.8)
+    channel = (await stage.pbx.ami.event("DialEnd", DialStatus="ANSWER"))["DestChannel"]
+    await stage.pbx.ami.action("Atxfer", Channel=channel, Exten="804#", Context="agents")
+    return call, invite, time.time() - (_answered(first.messages, invite.call_id) or 0.0)
+
+
+async def attended_transfer(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    call, invite, before = await _consults(stage, first)
+    reply = await stage.connected(second)
+    await asyncio.sleep(0.8)
+    await first.hang_up(invite)
+    await asyncio.sleep(1.0)
+    await call.hang_up()
+    await stage.quiet()
+    consulted = (_over(first.messages, invite.call_id) or 0.0) - (_answered(second.messages, reply.call_id) or 0.0)
+    legs = (
+        Leg(party="agent1", result="answered", seconds=round(before + consulted, 3)),
+        Leg(party="agent2", result="answered", seconds=seconds(second)),
+    )
+    return Facts(
+        title="An agent consults another by feature code and hands the caller over", calls=[inbound("answered", *legs)]
+    )
+
+
+async def blonde_transfer(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2", ring=1.0)
+    call, invite, before = await _consults(stage, first)
+    await second.rings()
+    await asyncio.sleep(0.3)
+    await first.hang_up(invite)
+    await stage.connected(second)
+    await asyncio.sleep(1.0)
+    await call.hang_up()
+    await stage.quiet()
+    legs = (
+        Leg(party="agent1", result="answered", seconds=round(before, 3)),
+        Leg(party="agent2", result="answered", seconds=seconds(second)),
+    )
+    return Facts(
+        title="An agent hands the caller over while the other's phone still rings", calls=[inbound("answered", *legs)]
+    )
+
+
+async def consultation_merges(stage: Stage) -> Facts:
+    """The agent's phone makes a call of its own to the colleague, then joins both by REFER with Replaces."""
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    call, invite = await stage.routed(first, "agent1", 0.8)
+    await first.hold(invite)
+    consult = await stage.call("agent1", "agent2")
+    await stage.connected(second)
+    await asyncio.sleep(0.8)
+    reply = await consult.answered()
+    theirs, mine = (reply.headers[name].rpartition("tag=")[2] for name in ("to", "from"))
+    replaces = quote(f"{reply.call_id};to-tag={theirs};from-tag={mine}", safe="")
+    await first.transfer(invite, f"sip:agent2@127.0.0.1:{stage.pbx.sip_port}?Replaces={replaces}")
+    await consult.ended()
+    await asyncio.sleep(1.0)
+    await call.hang_up()
+    await stage.quiet()
+    held = _over(first.messages, invite.call_id) or 0.0
+    began = next(m.at for m in first.messages if m.headers.get("cseq") == "10 INVITE" and m.sent)
+    consulted = (_over(consult.messages, reply.call_id) or 0.0) - reply.at
+    legs = (
+        Leg(party="agent1", result="answered", seconds=seconds(first), hold=round(held - began, 3)),
+        Leg(party="agent1", result="answered", seconds=round(consulted, 3)),
+        Leg(party="agent2", result="answered", seconds=seconds(second)),
+    )
+    merged = Call(
+        caller="agent1",
+        dialled="agent2",
+        direction="internal",
+        outcome="merged",
+        via="direct",
+        agent="agent2",
+        merged_into=0,
+    )
+    return Facts(
+        title="An agent's phone calls a colleague and joins the two calls by REFER with Replaces",
+        calls=[inbound("answered", *legs), merged],
+    )
+
+
+async def internal(stage: Stage) -> Facts:
+    phone = await stage.phone("agent2")
+    call = await stage.call("agent1", "agent2")
+    await stage.connected(phone)
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    return Facts(title="An agent calls a colleague", calls=[_colleagues("agent2", "agent2", seconds(phone))])
+
+
+def _colleagues(dialled: str, agent: str, talked: float) -> Call:
+    legs = [Leg(party=name, result="answered", seconds=talked) for name in ("agent1", agent)]
+    return Call(
+        caller="agent1", dialled=dialled, direction="internal", outcome="answered", via="direct", agent=agent, legs=legs
+    )
+
+
+async def outbound(stage: Stage) -> Facts:
+    customer = await stage.phone("customer")
+    call = await stage.call("agent1", f"9{OTHER}")
+    await stage.connected(customer)
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    talked = seconds(customer)
+    legs = [Leg(party=name, result="answered", seconds=talked) for name in ("agent1", OTHER)]
+    return Facts(
+        title="An agent calls a customer through ctid-outbound",
+        calls=[
+            Call(
+                caller="agent1",
+                dialled=OTHER,
+                direction="outbound",
+                outcome="answered",
+                via="direct",
+                agent="agent1",
+                legs=legs,
+            )
+        ],
+    )
+
+
+async def hold(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    phone = await stage.phone("agent1")
+    call, invite = await stage.routed(phone, "agent1", 0.6)
+    await phone.hold(invite)
+    await asyncio.sleep(1.0)
+    await phone.unhold(invite)
+    await asyncio.sleep(0.5)
+    await call.hang_up()
+    await stage.quiet()
+    sent = [m.at for m in phone.messages if m.sent and m.headers.get("cseq") in ("10 INVITE", "20 INVITE")]
+    leg = Leg(party="agent1", result="answered", seconds=seconds(phone), hold=round(max(sent) - min(sent), 3))
+    return Facts(title="An agent puts the caller on hold and takes them back", calls=[inbound("answered", leg)])
+
+
+async def feature_code(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    call = await stage.call("agent1", "*11", digits=((0.3, "1001#"), (0.3, "4242#")))
+    asked = await stage.pbx.ami.event("CtidAgent", limit=20)
+    stage.pbx.ami.route(asked["Channel"], "lab:1:say:ok:0")
+    await call.ended()
+    await stage.quiet()
+    leg = Leg(party="agent1", result="answered")
+    calls = [Call(caller="agent1", dialled="*11", direction="internal", outcome="answered", via="direct", legs=[leg])]
+    return Facts(title="An agent signs in with id and PIN", calls=calls)
+
+
+def through_local(dialled: str, title: str) -> Callable[[Stage], Awaitable[Facts]]:
+    async def scene(stage: Stage) -> Facts:
+        phone = await stage.phone("agent2")
+        call = await stage.call("agent1", dialled)
+        await stage.connected(phone)
+        await asyncio.sleep(0.8)
+        await call.hang_up()
+        await stage.quiet()
+        return Facts(title=title, calls=[_colleagues(dialled, "agent2", seconds(phone))])
+
+    return scene
+
+
+async def two_ring(stage: Stage) -> Facts:
+    slow, quick = await stage.phone("agent3", "never"), await stage.phone("agent2", ring=0.5)
+    call = await stage.call("agent1", "803")
+    await slow.rings()
+    await stage.connected(quick)
+    await asyncio.sleep(0.6)
+    await call.hang_up()
+    await stage.quiet()
+    talked = seconds(quick)
+    legs = [
+        Leg(party="agent1", result="answered", seconds=talked),
+        Leg(party="agent2", result="answered", seconds=talked),
+        Leg(party="agent3", result="cancelled"),
+    ]
+    call_ = Call(
+        caller="agent1",
+        dialled="803",
+        direction="internal",
+        outcome="answered",
+        via="direct",
+        agent="agent2",
+        legs=legs,
+    )
+    return Facts(title="Two phones ring at once, one answers", calls=[call_])
+
+
+SCENES: dict[str, Callable[[Stage], Awaitable[Facts]]] = {
+    "answered": answered,
+    "no-answer-then-next": then_next("never", "no_answer", "An agent does not answer, the next one does"),
+    "busy-then-next": then_next("busy", "busy", "An agent's phone is busy (486), the next one answers"),
+    "rejected-then-next": then_next("reject", "rejected", "An agent rejects the call (603), the next one answers"),
+    "unavailable-then-next": then_next(
+        "unavailable", "no_answer", "A phone is unavailable (480), the next one answers"
+    ),
+    "gives-up-waiting": gives_up_waiting,
+    "gives-up-ringing": gives_up_ringing,
+    "overflow": overflow,
+    "fallback": fallback,
+    "fallback-two-ring": fallback_two_ring,
+    "blind-transfer": blind_transfer,
+    "attended-transfer": attended_transfer,
+    "blonde-transfer": blonde_transfer,
+    "consultation-merges": consultation_merges,
+    "internal": internal,
+    "outbound": outbound,
+    "hold": hold,
+    "feature-code": feature_code,
+    "local-stays": through_local("801", "A phone is dialled through a Local channel that stays"),
+    "local-optimized": through_local("802", "A phone is dialled through a Local channel that is optimized away"),
+    "two-ring": two_ring,
+}
+
+
+async def record(name: str, folder: Path, into: Path) -> Facts:
+    """Play one scene and keep its stream and facts as NAME.ami and NAME.json."""
+    stream = into / f"{name}.ami"
+    stream.unlink(missing_ok=True)
+    queue = "CTID_QUEUE = both" if name == "fallback-two-ring" else ""
+    pbx = Asterisk(folder, agents=("agent1", "agent2", "agent3"), extensions=EXTENSIONS, globals_=queue)
+    with (folder / "etc" / "queues.conf").open("a") as queues:
+        queues.write(RING_BOTH)
+    async with (
+        pbx,
+        pbx.tap(stream),
+        AsyncExitStack() as stack,
+    ):
+        facts = await SCENES[name](Stage(pbx, stack))
+        await pbx.ami.action("Ping")
+        if complaints := pbx.complaints():
+            print(f"{name}: Asterisk complained: {complaints}")
+    text = json.dumps(asdict(facts), indent=1, ensure_ascii=False)
+    (into / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return facts
+
+
+async def main(names: list[str], into: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="ctid-record-") as place:
+        for name in names or list(SCENES):
+            facts = await record(name, Path(place) / name, into)
+            print(f"{name}: {facts.title}, {(into / f'{name}.ami').stat().st_size} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m lab.record")
+    parser.add_argument("names", nargs="*", choices=[*SCENES, []], help="the scenes to play; default: all")
+    parser.add_argument("--into", type=Path, default=RECORDED, help="folder for the streams")
+    asked = parser.parse_args()
+    asked.into.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(asked.names, asked.into))
