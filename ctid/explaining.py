@@ -61,10 +61,9 @@ def explain(call: CallRecord, names: Names, timezone: tzinfo) -> list[str]:
 
 def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     """What happened to the call, in order of time."""
-    ticket = call.ticket_ids[0] if len(call.ticket_ids) == 1 else None
     moments = [Moment(at=call.started_at, kind=Kind.CALL, text=_beginning(call, names))]
     for position, decision in enumerate(call.decisions):
-        text = why(decision, names, ticket=ticket)
+        text = why(decision, names)
         moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
     for leg in call.legs:
         if leg.agent is not None or leg.party != call.caller:
@@ -77,7 +76,10 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
 
 
 def why(decision: Decision, names: Names, *, ticket: str | None = None) -> str:
-    """One decision as sentences; ``ticket`` is the caller's newest ticket, where it is known."""
+    """One decision as sentences; ``ticket`` is the owner's ticket it went by, where that is known.
+
+    The books do not keep it: the call's own ticket may be one that was opened later.
+    """
     chosen = names.get(decision.chosen, decision.chosen)
     owned = f"ticket {ticket}" if ticket else "the caller's last ticket"
     if decision.rule is Rule.TICKET_OWNER:

@@ -71,7 +71,7 @@ class Pop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    up: bool = False
+    up: bool
     acting: bool = False
     pbx_connected: bool = False
     version: str | None = None

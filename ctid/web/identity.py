@@ -19,7 +19,7 @@ from ctid.web.guards import same_origin
 from ctid.web.room import Room, room
 
 
-class SignInNeeded(Exception):
+class SignInNeeded(Exception):  # noqa: N818 - a step on the way, not an error
     """The page is for those who have signed in."""
 
 

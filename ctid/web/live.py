@@ -156,9 +156,15 @@ def _pop(pop: Pop, names: Mapping[AgentId, str]) -> dict[str, Any]:
         "matches": [_contact(contact) for contact in pop.matches],
         "ticket": _ticket(pop.ticket, names) if pop.ticket else None,
         "history": [_ticket(one, names) for one in pop.history if pop.ticket is None or one.id != pop.ticket.id],
-        "why": explaining.why(decision, names, ticket=pop.ticket.id if pop.ticket else None) if decision else None,
+        "why": explaining.why(decision, names, ticket=_owned(pop, decision.owner)) if decision else None,
         "notices": list(pop.notices),
     }
+
+
+def _owned(pop: Pop, owner: AgentId | None) -> str | None:
+    """The ticket that made the owner the owner: the caller's newest before this call."""
+    newest = pop.history[0] if pop.history else None
+    return newest.id if newest is not None and newest.owner == owner else None
 
 
 def _contact(contact: Contact) -> dict[str, Any]:

@@ -7,6 +7,7 @@ says so in one line; a first signal ends politely, open screens are told to come
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Generator
@@ -18,6 +19,7 @@ from structlog import get_logger
 
 from ctid.config import Address, Settings
 from ctid.db import migrations
+from ctid.metrics import AddressTakenError
 from ctid.notify import Notifier
 from ctid.web.app import create_app
 from ctid.web.room import Room
@@ -28,12 +30,8 @@ LARGEST_SOCKET_MESSAGE = 4096
 _log = get_logger(__name__)
 
 
-class AddressTaken(Exception):
-    """The web's address cannot be listened on; the message is one line that says what to do."""
-
-
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``AddressTaken``, or ``DatabaseFault`` for a database that cannot do."""
+    """Serve until SIGTERM or SIGINT. Raises ``AddressTakenError``, or ``DatabaseFault`` for a database that cannot do."""
     with listen(settings.web.listen) as taken:
         app = create_app(settings)
         room: Room = app.state.room
@@ -56,13 +54,14 @@ async def run(settings: Settings) -> None:
 
 @contextmanager
 def listen(address: Address) -> Generator[socket.socket]:
-    """A socket bound to the address and listening. Raises ``AddressTaken``."""
+    """A socket bound to the address and listening. Raises ``AddressTakenError``."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         taken = socket.create_server((address.host, address.port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise AddressTaken(
+    except OSError as error:
+        # The resolver's own errors have numbers below 0; the others' texts name the address once more.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise AddressTakenError(
             f"web.listen: cannot listen on {address} ({reason}); stop what uses it or set another address"
         ) from None
     with taken:

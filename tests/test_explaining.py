@@ -1,0 +1,164 @@
+"""The sentences that say why a call went where it went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ctid import explaining
+from ctid.domain.types import (
+    CallRecord,
+    Candidate,
+    Certainty,
+    Decision,
+    Direction,
+    LegRecord,
+    LegResult,
+    Outcome,
+    RecordingRecord,
+    RecordingState,
+    Rule,
+    Skip,
+    Talk,
+    Via,
+)
+
+NAMES = {"7": "Li Wei", "8": "Zhang San", "9": "Wang Wu"}
+NAN = float("nan")
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def decision(**more: object) -> Decision:
+    return replace(Decision(at=1.0, rule=Rule.LEAST_TALK, chosen="7"), **more)
+
+
+def candidates(count: int) -> tuple[Candidate, ...]:
+    return tuple(Candidate(agent=f"a{n}", talk_seconds=60.0 * n, idle_since=0) for n in range(count))
+
+
+def call(**more: object) -> CallRecord:
+    return replace(
+        CallRecord(
+            id="1.1",
+            pbx="pbx",
+            direction=Direction.INBOUND,
+            caller="+8613800138000",
+            dialled="4001",
+            line="support",
+            started_at=1_795_000_000.0,
+            via=Via.CTID,
+        ),
+        **more,
+    )
+
+
+def texts(record: CallRecord) -> list[str]:
+    return [moment.text for moment in explaining.story(record, NAMES)]
+
+
+def test_the_owner_was_rung_because_they_own_the_ticket() -> None:
+    made = decision(rule=Rule.TICKET_OWNER, owner="7")
+    assert explaining.why(made, NAMES, ticket="T12") == "Rang Li Wei, who owns ticket T12."
+    assert explaining.why(made, NAMES) == "Rang Li Wei, who owns the caller's last ticket."
+
+
+def test_an_owner_who_could_not_be_rung_is_named_with_the_reason_and_the_order_of_the_others() -> None:
+    made = decision(
+        owner="8",
+        owner_skipped=Skip.TALKING,
+        considered=(
+            Candidate(agent="7", talk_seconds=750, idle_since=0),
+            Candidate(agent="9", talk_seconds=3723, idle_since=0),
+        ),
+        skipped=((Skip.OFFLINE, 3), (Skip.PAUSED, 1)),
+    )
+    assert explaining.why(made, NAMES, ticket="T12") == (
+        "Zhang San, who owns ticket T12, was talking. Least talk today: Li Wei 12:30, then Wang Wu 1:02:03."
+        " Rang Li Wei. Passed over: 3 offline, 1 paused."
+    )
+
+
+def test_a_caller_without_an_owner_goes_by_least_talk() -> None:
+    assert explaining.why(decision(considered=candidates(1)), {}) == (
+        "No agent owns a ticket of this caller. Least talk today: a0 0:00. Rang 7."
+    )
+
+
+def test_many_candidates_are_counted_rather_than_named() -> None:
+    assert "a4 4:00, and 15 more." in explaining.why(decision(considered=candidates(20)), {})
+
+
+@pytest.mark.parametrize("reason", Skip)
+def test_each_reason_to_pass_somebody_over_has_words(reason: Skip) -> None:
+    said = explaining.why(decision(owner="8", owner_skipped=reason, skipped=((reason, 2),)), NAMES)
+    assert reason.value not in said or "_" not in reason.value
+    assert "could not be rung" not in said
+
+
+def test_a_story_runs_from_the_first_ring_to_the_end() -> None:
+    at = 1_795_000_000.0
+    record = call(
+        ended_at=at + 60,
+        outcome=Outcome.ANSWERED,
+        agent="7",
+        decisions=(decision(at=at + 1, rule=Rule.TICKET_OWNER, owner="9", chosen="9"), decision(at=at + 21)),
+        legs=(
+            LegRecord(id="1", agent=None, party="+8613800138000", offered_at=at),
+            LegRecord(id="2", agent="9", party="a9", offered_at=at + 1, ended_at=at + 21, result=LegResult.NO_ANSWER),
+            LegRecord(
+                id="3",
+                agent="7",
+                party="a7",
+                offered_at=at + 21,
+                answered_at=at + 25,
+                ended_at=at + 60,
+                hold_seconds=5,
+                certainty=Certainty.ESTIMATED,
+                talks=(Talk(started_at=at + 25, ended_at=at + 60),),
+            ),
+        ),
+        recordings=(RecordingRecord(id="r", path="x", state=RecordingState.COMPLETE, seconds=35, ticket_ids=("T1",)),),
+    )
+    assert explaining.explain(record, NAMES, ZONE) == [
+        "Call 1.1 on pbx, 2026-11-18 CST",
+        "19:06:40  Call from +8613800138000 to 4001 on the line support.",
+        "19:06:41  Rang Wang Wu, who owns the caller's last ticket.",
+        "19:07:01  No agent owns a ticket of this caller. Rang Li Wei.",
+        "19:07:01  Wang Wu did not answer (0:20).",
+        "19:07:05  Li Wei answered after 0:04.",
+        "19:07:40  Li Wei left the call: talked 0:35, 0:05 of it on hold (estimated).",
+        "19:07:40  Recording kept: 0:35, on T1.",
+        "19:07:40  The call ended: answered.",
+    ]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_way_to_end_has_words(outcome: Outcome) -> None:
+    said = texts(call(ended_at=1_795_000_009.0, outcome=outcome))[-1]
+    assert said.endswith(".")
+    assert said != "The call ended."
+
+
+def test_a_call_under_way_has_no_end_and_a_ringing_phone() -> None:
+    record = call(legs=(LegRecord(id="2", agent="7", party="a7", offered_at=1_795_000_001.0),))
+    assert texts(record)[-1] == "Li Wei's phone is ringing."
+
+
+def test_a_call_the_fallback_took_says_so() -> None:
+    assert "fallback queue" in texts(call(via=Via.FAILSAFE))[0]
+
+
+def test_times_the_stream_did_not_tell_are_dashes() -> None:
+    record = call(
+        started_at=NAN,
+        ended_at=NAN,
+        outcome=Outcome.FAILED,
+        decisions=(decision(at=NAN, considered=(Candidate(agent="7", talk_seconds=NAN, idle_since=NAN),)),),
+        legs=(LegRecord(id="2", agent="7", party="a7", offered_at=NAN, answered_at=NAN, ended_at=NAN),),
+    )
+    lines = explaining.explain(record, NAMES, ZONE)
+    assert lines[0] == "Call 1.1 on pbx, day unknown"
+    assert all(line.startswith("--:--:--") for line in lines[1:])
+    assert lines[-1].endswith("The call failed.")

@@ -1,0 +1,222 @@
+"""The live feed: who gets it, what it says first, and that it says the newest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from ctid.calljson import iso
+from ctid.db.callers import Callers
+from ctid.domain.types import AgentState, AgentStatus, Pop, PopState
+from ctid.mqtt.topics import agent_message, pop_message
+from ctid.web.board import TOPICS, Board
+from lab.process import until
+from tests.web.conftest import Web, form_token
+from tests.web.site import HOSTILE
+
+
+async def ringing(web: Web, **more: object) -> Pop:
+    file = await Callers(web.room.engine, country="CN").identify("13800138000")
+    return replace(
+        Pop(
+            agent="7",
+            call_id="1795000000.7",
+            state=PopState.RINGING,
+            at=web.seeded.now,
+            caller="+8613800138000",
+            dialled="4001",
+            file=file,
+            decision=web.seeded.call.decisions[1],
+        ),
+        **more,
+    )
+
+
+async def shows(web: Web, pop: Pop) -> None:
+    await web.say(pop_message(pop, web.url))
+
+
+def status(state: AgentState, **more: object) -> AgentStatus:
+    return AgentStatus(agent="7", state=state, since=1_795_000_000.0, talk_seconds_today=750.0, **more)
+
+
+async def screen(web: Web, name: str, query: str = "?agent=7", origin: str | None = None) -> ClientConnection:
+    client = await web.signed_in(name)
+    cookie = "; ".join(f"{key}={value}" for key, value in client.cookies.items())
+    return await connect(web.socket_url + query, origin=origin or web.url, additional_headers={"cookie": cookie})
+
+
+async def heard(socket: ClientConnection, *, state: str | None = None, pop: str | None = None) -> dict:
+    """The next view with this state and pop; views before it are skipped."""
+    async with asyncio.timeout(10):
+        while True:
+            view = json.loads(await socket.recv())
+            has_state = view["state"]["code"] if view["state"] else None
+            has_pop = view["pop"]["state"] if view["pop"] else None
+            if state in (None, has_state) and pop in (None, has_pop or "none"):
+                return view
+
+
+async def test_a_screen_is_told_the_present_state_first_and_each_change_after(ready: Web) -> None:
+    await ready.say(agent_message(status(AgentState.IDLE)), retain=True)
+    await until(lambda: "7" in ready.room.board.views, "the web hears the state")
+    async with await screen(ready, "liwei") as socket:
+        first = await heard(socket)
+        assert first["agent"] == "7"
+        assert first["name"] == "Li Wei"
+        assert first["state"] | {"phone": None} == {
+            "code": "idle",
+            "word": "Idle",
+            "since": iso(1_795_000_000.0),
+            "reason": None,
+            "talk": "12:30",
+            "phone": None,
+            "call_id": None,
+        }
+        await ready.say(agent_message(status(AgentState.PAUSED, reason=HOSTILE)))
+        assert (await heard(socket, state="paused"))["state"]["reason"] == HOSTILE
+
+
+async def test_the_pop_shows_who_calls_their_tickets_and_why_here(ready: Web) -> None:
+    async with await screen(ready, "liwei") as socket:
+        await shows(ready, await ringing(ready))
+        pop = (await heard(socket, pop="ringing"))["pop"]
+    assert pop["contact"] == {
+        "name": "陈小明",
+        "role": "经理, 采购部",
+        "customer": "华东精密机械有限公司",
+        "level": 4,
+    }
+    assert pop["ticket"] == {
+        "id": "T12",
+        "subject": "Spindle stops after an hour",
+        "status": "Open",
+        "severity": 4,
+        "owner": "Li Wei",
+    }
+    assert [ticket["id"] for ticket in pop["history"]] == ["T9", "T3"]
+    assert pop["why"].startswith("Zhang San, who owns the caller's last ticket, was talking. Least talk today: Li Wei")
+
+
+async def test_a_pop_under_way_is_shown_again_after_a_reload_and_gone_once_it_ended(ready: Web) -> None:
+    await shows(ready, await ringing(ready))
+    await until(lambda: ready.room.board.views.get("7") and ready.room.board.views["7"].pop, "the web hears the pop")
+    async with await screen(ready, "liwei") as socket:
+        assert (await heard(socket))["pop"]["call_id"] == "1795000000.7"
+        await shows(ready, await ringing(ready, state=PopState.ANSWERED))
+        assert (await heard(socket, pop="answered"))["pop"]["word"] == "Answered"
+        await shows(ready, await ringing(ready, state=PopState.ENDED))
+        last = await heard(socket, pop="none")
+        assert last["gone"] == {"call_id": "1795000000.7", "state": "ended", "word": "Ended"}
+    async with await screen(ready, "liwei") as socket:
+        assert (await heard(socket))["pop"] is None
+
+
+async def test_an_agent_hears_of_no_other_agent(ready: Web) -> None:
+    for query in ("?agent=8", ""):
+        async with await screen(ready, "liwei", query) as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await asyncio.wait_for(socket.recv(), 10)
+            assert closed.value.rcvd
+            assert closed.value.rcvd.code == 4403
+    async with await screen(ready, "liwei") as socket:
+        await heard(socket)
+        await ready.say(agent_message(replace(status(AgentState.IDLE), agent="8")))
+        await until(lambda: "8" in ready.room.board.views, "the web hears of 8")
+        await ready.say(agent_message(status(AgentState.TALKING)))
+        assert (await heard(socket))["agent"] == "7"
+
+
+async def test_a_supervisor_hears_of_all_agents(ready: Web) -> None:
+    async with await screen(ready, "boss", "") as socket:
+        for agent in ("7", "8", "9"):
+            await ready.say(agent_message(replace(status(AgentState.IDLE), agent=agent)))
+        assert {(await heard(socket))["agent"] for _ in range(3)} == {"7", "8", "9"}
+
+
+async def test_another_site_cannot_open_the_feed_with_our_cookie(web: Web) -> None:
+    for origin in ("http://evil.example", "null"):
+        with pytest.raises(InvalidStatus) as refused:
+            await screen(web, "boss", origin=origin)
+        assert refused.value.response.status_code == 403
+
+
+async def test_without_a_session_the_feed_closes_and_says_so(web: Web) -> None:
+    async with connect(web.socket_url + "?agent=7", origin=web.url) as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 10)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 4401
+
+
+async def test_signing_out_closes_the_feed(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctid.web.live.CHECK_SECONDS", 0.02)
+    client = await web.signed_in("liwei")
+    cookie = "; ".join(f"{key}={value}" for key, value in client.cookies.items())
+    headers = {"cookie": cookie}
+    async with connect(web.socket_url + "?agent=7", origin=web.url, additional_headers=headers) as socket:
+        await heard(socket)
+        await client.post("/sign-out", data={"form_token": form_token((await client.get("/")).text)})
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 10)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 4401
+
+
+async def test_a_screen_that_went_away_leaves_nothing_behind(ready: Web) -> None:
+    async with await screen(ready, "liwei") as socket:
+        await heard(socket)
+        assert ready.room.board.watched == 1
+    await until(lambda: ready.room.board.watched == 0, "the board forgets the screen")
+
+
+async def test_the_feed_survives_a_broker_that_goes_away(ready: Web) -> None:
+    async with await screen(ready, "liwei") as socket:
+        await heard(socket)
+        await ready.broker.stop()
+        await until(lambda: not ready.room.subscriber.connected, "the web notices")
+        assert "MQTT broker cannot be reached" in (await (await ready.signed_in("boss")).get("/")).text
+        await ready.broker.start()
+        await until(lambda: ready.room.subscriber.connected, "the web is back", limit=20)
+
+
+def told(board: Board, agent: str, what: str, value: dict, *, kept: bool = False) -> None:
+    board.take(f"ctid/v1/agents/{agent}/{what}", json.dumps(value).encode(), kept=kept)
+
+
+async def test_a_slow_screen_gets_the_newest_view_once_and_never_an_old_pop() -> None:
+    board = Board()
+    watch = board.watch(None)
+    for number in range(1000):
+        told(board, "7", "pop", {"call_id": f"c{number}", "state": "ringing"})
+    told(board, "7", "pop", {"call_id": "c998", "state": "withdrawn"})  # late, of an older call
+    assert await watch.next() == "7"
+    assert board.views["7"].pop
+    assert board.views["7"].pop.call_id == "c999"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watch.next(), 0.01)
+
+
+def test_a_pop_whose_end_went_unheard_ends_with_the_state_the_broker_kept() -> None:
+    board = Board()
+    told(board, "7", "pop", {"call_id": "c1", "state": "answered"})
+    told(board, "7", "state", {"state": "talking", "call_id": "c1"}, kept=True)
+    assert board.views["7"].pop
+    told(board, "7", "state", {"state": "idle"}, kept=True)
+    assert board.views["7"].pop is None
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff", b"[]", b"null", b'{"state": "asleep"}', b'{"state": 7}', b"[" * 100_000]
+)
+def test_what_is_not_ctids_is_dropped(payload: bytes) -> None:
+    board = Board()
+    for topic in (*(topic.replace("+", "7") for topic in TOPICS), "ctid/v1/agents/../state", "rubbish", ""):
+        board.take(topic, payload, kept=False)
+    assert board.views == {}
+    assert board.nodes == {}

@@ -1,0 +1,166 @@
+"""What the pages show, and to whom."""
+
+from __future__ import annotations
+
+from html import escape
+
+import pytest
+
+from tests.web.conftest import Web
+from tests.web.site import HOSTILE, LONG
+
+
+async def test_todays_calls_are_listed_with_who_called_whom_and_what_became_of_it(web: Web) -> None:
+    page = (await (await web.signed_in("boss")).get("/")).text
+    for shown in ("陈小明", "华东精密机械有限公司", "+8613800138000", "support", "Li Wei", "Answered", "0:12", "0:08"):
+        assert shown in page, shown
+    assert "Abandoned" in page
+    assert "Under way" in page
+
+
+async def test_calls_are_filtered_by_outcome_agent_and_text(web: Web) -> None:
+    client = await web.signed_in("boss")
+    for query, there, gone in (
+        ("outcome=abandoned", "1795000000.1", "1795000000.7"),
+        ("outcome=live", "1795000000.2", "1795000000.7"),
+        ("agent=9", "1795000000.7", "1795000000.1"),  # rung, though another answered
+        ("text=小明", "1795000000.7", "1795000000.1"),
+        ("text=38001", "1795000000.7", "1795000000.3"),
+    ):
+        page = (await client.get(f"/?{query}")).text
+        assert f"/calls/{there}" in page, query
+        assert f"/calls/{gone}" not in page, query
+    assert "No call fits" in (await client.get("/?text=100%25")).text
+    assert "There was none on this day." in (await client.get("/?day=2001-01-01")).text
+
+
+async def test_the_polled_table_comes_without_the_page_around_it(web: Web) -> None:
+    client = await web.signed_in("boss")
+    part = (await client.get("/", headers={"hx-request": "true"})).text
+    assert "<html" not in part
+    assert "陈小明" in part
+
+
+async def test_a_page_that_polls_after_the_session_ended_is_sent_to_sign_in(web: Web) -> None:
+    answer = await web.client().get("/", headers={"hx-request": "true"})
+    assert answer.status_code == 204
+    assert answer.headers["hx-redirect"] == "/sign-in"
+
+
+async def test_a_call_tells_its_story_in_words(web: Web) -> None:
+    page = (await (await web.signed_in("boss")).get("/calls/1795000000.7")).text
+    for sentence in (
+        "Zhang San, who owns the caller&#39;s last ticket, was talking. Least talk today: Wang Wu 2:00",
+        ", then Li Wei 12:30. Rang Wang Wu. Passed over: 3 offline, 1 paused.",
+        "Wang Wu did not answer (0:06).",
+        "Li Wei answered after 0:04.",
+        "Recording kept: 0:08, on T12.",
+        "The call ended: answered.",
+    ):
+        assert sentence in page, sentence
+    assert '<audio controls preload="none" src="/recordings/pbx-call-1/audio"' in page
+    assert 'href="/tickets/T12"' in page
+
+
+async def test_a_ticket_shows_its_attempts_calls_and_recordings(web: Web) -> None:
+    client = await web.signed_in("boss")
+    page = (await client.get("/tickets/T12")).text
+    for shown in (
+        "Spindle stops after an hour",
+        "Asked for the drive&#39;s error log",
+        "/calls/1795000000.7",
+        "<audio",
+    ):
+        assert shown in page, shown
+    listed = (await client.get("/tickets?status=closed")).text
+    assert "/tickets/T9" in listed
+    assert "/tickets/T12" not in listed
+
+
+async def test_hostile_names_are_text_on_every_page(web: Web) -> None:
+    client = await web.signed_in("boss")
+    for path in (
+        "/",
+        "/calls/1795000000.2",
+        "/calls/1795000000.3",
+        "/agents",
+        "/agents/evil",
+        "/tickets",
+        "/tickets/T3",
+    ):
+        answer = await client.get(path)
+        assert answer.status_code == 200, path
+        assert "<script>alert" not in answer.text, path
+    assert escape(HOSTILE, quote=False).replace('"', "&#34;") in (await client.get("/tickets/T3")).text
+    assert LONG in (await client.get("/agents/long")).text
+
+
+async def test_an_agent_sees_their_own_screen_and_nobody_elses(web: Web) -> None:
+    agent = await web.signed_in("liwei")
+    assert (await agent.get("/agents/7")).status_code == 200
+    refused = await agent.get("/agents/8")
+    assert refused.status_code == 403
+    assert "another agent&#39;s screen" in refused.text
+    assert (await agent.get("/agents")).status_code == 403
+    boss = await web.signed_in("boss")
+    assert (await boss.get("/agents/8")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/calls/none", "/calls/1795", "/calls/%00", "/tickets/none", "/agents/none", "/none"])
+async def test_what_is_not_there_is_said_so_in_a_page(web: Web, path: str) -> None:
+    answer = await (await web.signed_in("boss")).get(path)
+    assert answer.status_code == 404
+    assert "<h1" in answer.text
+    assert "There is no such" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/?after=rubbish", "/?day=yesterday", "/?after=" + "x" * 999, "/?day=9999-12-31"])
+async def test_an_address_that_cannot_be_is_answered_by_a_page(web: Web, path: str) -> None:
+    answer = await (await web.signed_in("boss")).get(path)
+    assert answer.status_code in (400, 422)
+    assert "<h1" in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_every_answer_binds_the_browser_and_no_page_needs_a_script_of_its_own(web: Web) -> None:
+    client = await web.signed_in("boss")
+    for path in ("/", "/calls/1795000000.7", "/agents/7", "/sign-in", "/none", "/healthz", "/static/feed.js"):
+        answer = await client.get(path)
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert " style=" not in answer.text
+        assert "<script>" not in answer.text
+        assert " onclick=" not in answer.text
+
+
+async def test_static_files_are_kept_by_their_version_and_asked_about_without(web: Web) -> None:
+    client = web.client()
+    assert "immutable" in (await client.get("/static/ctid.css?v=1")).headers["cache-control"]
+    assert (await client.get("/static/feed.js")).headers["cache-control"] == "no-cache"
+    assert (await client.get("/static/../app.py")).status_code == 404
+    assert (await client.get("/static/%2e%2e/app.py")).status_code == 404
+
+
+async def test_a_body_that_is_too_large_is_refused(web: Web) -> None:
+    client = web.client()
+    assert (await client.post("/sign-in", content=b"x" * 70_000)).status_code == 413
+
+    async def endless() -> object:
+        for _ in range(80):
+            yield b"x" * 1000
+
+    assert (await client.post("/sign-in", content=endless())).status_code == 413
+
+
+async def test_a_failing_page_tells_nothing_about_the_inside(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await web.signed_in("boss")
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(web.room.books, "calls", broken)
+    answer = await client.get("/")
+    assert answer.status_code == 500
+    assert "written to the log" in answer.text
+    assert "secret detail" not in answer.text
