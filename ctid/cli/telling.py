@@ -107,7 +107,8 @@ def replay(
 ) -> None:
     """Print the calls of a recorded AMI stream.
 
-    It runs through the same tracker and core as live, and comes out as calls --json does. Needs no PBX, no database and no configuration; lines, figures and the PBX's name come from --config where given.
+    It runs through the same tracker and core as live, without PBX, database or configuration. Lines, figures and the PBX's
+    name come from --config where given.
     """
     from ctid.asterisk.replay import replay as replayed
     from ctid.calljson import call_json

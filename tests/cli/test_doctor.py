@@ -1,0 +1,115 @@
+"""``ctid doctor`` against real servers: what is wrong is named, each with its mend."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lab.asterisk import Asterisk
+from lab.mosquitto import Mosquitto
+from lab.process import until
+from tests.cli.conftest import CTID, Ended, Site
+
+Found = dict[str, tuple[str, str]]
+
+USERS = {"ctid": "the broker's word", "mute": "the broker's word"}
+ACL = "user ctid\ntopic readwrite ctid/v1/#\nuser mute\ntopic read ctid/v1/#\n"
+
+
+@pytest.fixture
+async def whole(site: Site, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """Variables that point ctid to a real Asterisk and a real broker."""
+    async with Asterisk(tmp_path / "pbx") as pbx, Mosquitto(tmp_path / "broker", users=USERS, acl=ACL) as broker:
+        await asyncio.to_thread(
+            site.ctid, "import", "agents", site.write("a.csv", "id,name,phone\n7,Ada,agent1\n8,Lei,agent2\n")
+        )
+        yield {
+            "CTID_AMI__PORT": str(pbx.ami_port),
+            "CTID_AMI__SECRET": pbx.ami_secret,
+            "CTID_MQTT__URL": broker.url,
+            "CTID_MQTT__USERNAME": "ctid",
+            "CTID_MQTT__PASSWORD": "the broker's word",
+            "CTID_RECORDINGS__ROOT": str(pbx.monitor_dir),
+        }
+
+
+async def examined(site: Site, variables: dict[str, str]) -> tuple[Ended, Found]:
+    ended = await asyncio.to_thread(site.ctid, "doctor", **variables)
+    lines = (line.split(maxsplit=1) for line in ended.out.splitlines())
+    return ended, {rest[:14].strip(): (level, rest[15:]) for level, rest in lines}
+
+
+async def test_a_whole_site_passes_and_what_only_could_be_better_warns(site: Site, whole: dict[str, str]) -> None:
+    ended, found = await examined(site, whole)
+    assert (ended.status, ended.err) == (0, "")
+    assert {what for what, (level, _) in found.items() if level != "OK"} == {"ctid run", "CEL"}
+    assert found["Asterisk"][1].startswith("version ")
+
+
+async def test_a_wrong_secret_and_a_wrong_password_of_the_broker_are_told_apart(
+    site: Site, whole: dict[str, str]
+) -> None:
+    ended, found = await examined(
+        site, {**whole, "CTID_AMI__SECRET": "not it at all", "CTID_MQTT__PASSWORD": "not it either"}
+    )
+    assert ended.status == 1
+    assert {what for what, (level, _) in found.items() if level == "FAIL"} == {"PBX", "broker"}
+    assert "manager.conf" in found["PBX"][1]
+    assert "mqtt.password" in found["broker"][1]
+    assert "not it" not in ended.out
+
+
+async def test_a_broker_that_lets_ctid_in_but_not_publish_fails(site: Site, whole: dict[str, str]) -> None:
+    ended, found = await examined(site, {**whole, "CTID_MQTT__USERNAME": "mute"})
+    assert (ended.status, found["broker"][0]) == (1, "FAIL")
+    assert "ACL" in found["broker"][1]
+
+
+async def test_a_phone_that_the_pbx_does_not_know_is_named_with_its_agent(site: Site, whole: dict[str, str]) -> None:
+    await asyncio.to_thread(site.ctid, "import", "agents", site.write("a.csv", "id,name,phone\n9,Eve,nosuch\n"))
+    _, found = await examined(site, whole)
+    assert found["phones"][0] == "WARN"
+    assert "nosuch (9)" in found["phones"][1]
+
+
+async def test_a_pbx_without_the_dialplan_and_with_too_few_rights_fails(site: Site, tmp_path: Path) -> None:
+    pbx = Asterisk(tmp_path / "pbx")
+    extensions = pbx.folder / "etc" / "extensions.conf"
+    extensions.write_text("[general]\n[ctid-inbound]\nexten => s,1,NoOp()\n")
+    manager = pbx.folder / "etc" / "manager.conf"
+    async with pbx:
+        variables = {"CTID_AMI__PORT": str(pbx.ami_port), "CTID_AMI__SECRET": pbx.ami_secret}
+        ended, found = await examined(site, variables)
+        assert (ended.status, found["dialplan"][0]) == (1, "FAIL")
+        assert "ctid-wait" in found["dialplan"][1]
+        assert "ctid-inbound" not in found["dialplan"][1]
+    manager.write_text(manager.read_text().replace("write = call,reporting", "write = reporting"))
+    async with pbx:
+        _, found = await examined(site, variables)
+        assert found["PBX rights"][0] == "FAIL"
+        assert "write=call" in found["PBX rights"][1]
+
+
+async def test_nothing_answers_and_each_is_a_line(site: Site) -> None:
+    ended, found = await examined(site, {"CTID_RECORDINGS__ROOT": "/nowhere/at/all"})
+    assert (ended.status, ended.err) == (1, "")
+    assert {what for what, (level, _) in found.items() if level == "FAIL"} == {"PBX", "broker", "recordings"}
+
+
+async def test_a_daemon_that_acts_is_seen_and_its_own_port_is_no_fault(site: Site, whole: dict[str, str]) -> None:
+    log = site.folder / "run.log"
+    environment = {**whole, "CTID_METRICS__LISTEN": "127.0.0.1:0"}
+    with log.open("wb") as to:
+        daemon = await asyncio.create_subprocess_exec(
+            *CTID, "run", "--config", str(site.config), env=environment, stderr=to
+        )
+    try:
+
+        async def acts() -> bool:
+            return (await examined(site, whole))[1]["ctid run"][0] == "OK"
+
+        await until(acts, "ctid run acts", limit=20)
+    finally:
+        daemon.terminate()
+        assert await daemon.wait() == 0, log.read_text()
