@@ -39,6 +39,11 @@ class Mosquitto:
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "mosquitto is not started"
+        return self._process.pid
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self

@@ -36,11 +36,11 @@ async def test_with_ctid_dead_a_caller_reaches_an_agent_by_the_queue_and_is_reco
     assert tones.seconds_of(sound, 700) == 0
 
 
-async def test_a_routed_caller_rings_that_agent_alone(pbx: Asterisk) -> None:
+async def test_a_routed_caller_rings_that_agent_alone_and_only_talk_is_recorded(pbx: Asterisk) -> None:
     async with (
         ctid_seems_alive(pbx),
         SippAgent(pbx.folder, "agent1", pbx.phones["agent1"]) as one,
-        SippAgent(pbx.folder, "agent2", pbx.phones["agent2"], tone=700) as two,
+        SippAgent(pbx.folder, "agent2", pbx.phones["agent2"], ring=1, tone=700) as two,
         place_call(pbx, CALLER, LINE) as call,
     ):
         start = await pbx.ami.event("CtidStart")
@@ -48,11 +48,13 @@ async def test_a_routed_caller_rings_that_agent_alone(pbx: Asterisk) -> None:
         assert (start["Direction"], start["Did"], wait["Why"], wait["Waited"]) == ("inbound", LINE, "", "0")
         pbx.ami.route(wait["Channel"], "lab:1:dial:agent2:20")
         await two.rings(CALLER)
-        await pbx.ami.event("BridgeEnter", CallerIDNum=CALLER)
+        begun = await pbx.ami.event("BridgeEnter", CallerIDNum=CALLER)
         await asyncio.sleep(1)  # sound to record
         await call.hang_up()
         sound = await sound_of(pbx, await pbx.ami.event("CtidEnd"))
         assert one.invites == []
+        ended = await pbx.ami.event("BridgeLeave", CallerIDNum=CALLER)
+    assert tones.seconds(sound) == pytest.approx(float(ended["Timestamp"]) - float(begun["Timestamp"]), abs=0.5)
     assert tones.seconds_of(sound, 700) > 0.5
     assert tones.seconds_of(sound, 440) > 0.5
 
