@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,24 +110,32 @@ class _Sipp:
         return path if path.exists() else tones.write_tone(path, hertz)
 
     async def _tell_to_hang_up(self, call_id: str) -> None:
-        """Says HANGUP until this side has sent or received BYE: SIPp drops one that comes before it listens for it."""
+        await self._tell("HANGUP", call_id, lambda m: m.start.startswith("BYE "))
+
+    async def _tell(self, word: str, call_id: str, done: Callable[[SipMessage], bool], *headers: str) -> None:
+        """Says the word until a message of this call shows that it is done: SIPp drops one that it does not yet wait for."""
 
         def over() -> bool:
-            return any(m.call_id == call_id and m.start.startswith("BYE ") for m in self.messages)
+            return any(m.call_id == call_id and done(m) for m in self.messages)
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for number in range(1, 41):
                 if over():
                     return
-                text = (
-                    f"HANGUP sip:lab SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab-{number}\r\n"
-                    "From: <sip:lab@lab>;tag=1\r\nTo: <sip:lab@lab>\r\n"
-                    f"Call-ID: {call_id}\r\nCSeq: {number} HANGUP\r\nContent-Length: 0\r\n\r\n"
+                lines = (
+                    f"{word} sip:lab SIP/2.0",
+                    f"Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK-lab-{number}",
+                    "From: <sip:lab@lab>;tag=1",
+                    "To: <sip:lab@lab>",
+                    f"Call-ID: {call_id}",
+                    f"CSeq: {number} {word}",
+                    *headers,
+                    "Content-Length: 0",
                 )
-                sender.sendto(text.encode(), ("127.0.0.1", self.port))
+                sender.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), ("127.0.0.1", self.port))
                 with contextlib.suppress(LabError):
-                    await until(over, f"{self.name} says BYE", limit=0.25)
-        raise LabError(f"{self.name} does not hang up")
+                    await until(over, f"{self.name} does it", limit=0.25)
+        raise LabError(f"{self.name} does not do what it was told: {word}")
 
     async def kill(self) -> None:
         """Vanishes from the net: no BYE, no answer any more."""
@@ -211,6 +219,18 @@ class SippAgent(_Sipp):
         """Hangs up the answered call that came with this INVITE; returns when BYE is sent."""
         await self._tell_to_hang_up(invite.call_id)
 
+    async def hold(self, invite: SipMessage) -> None:
+        """Puts the other side on hold, once a call; returns when the PBX has agreed."""
+        await self._tell("HOLD", invite.call_id, lambda m: _agreed(m, "10 INVITE"))
+
+    async def unhold(self, invite: SipMessage) -> None:
+        """Takes the other side back, once a call; returns when the PBX has agreed."""
+        await self._tell("UNHOLD", invite.call_id, lambda m: _agreed(m, "20 INVITE"))
+
+    async def transfer(self, invite: SipMessage, to: str) -> None:
+        """Sends REFER to this SIP URI; returns when the PBX has taken it on."""
+        await self._tell("TRANSFER", invite.call_id, lambda m: _agreed(m, "30 REFER"), f"Refer-To: <{to}>")
+
     async def rings(self, caller: str | None = None, limit: float = 10.0) -> SipMessage:
         """Waits until this phone was offered a call (of this caller's number)."""
         return await until(
@@ -250,6 +270,10 @@ class SippCall(_Sipp):
 
     async def __aenter__(self) -> Self:
         return self
+
+
+def _agreed(message: SipMessage, cseq: str) -> bool:
+    return not message.sent and message.start.startswith("SIP/2.0 2") and message.headers["cseq"] == cseq
 
 
 def _is_final(message: SipMessage) -> bool:
