@@ -25,6 +25,7 @@ class Channel:
     up: bool = False
     bridge: str | None = None
     other_half: str | None = None  # of a Local channel
+    wire: bool = False  # its other half was bridged or dialled: it leads there, and stands for nobody
     dialled: bool = False  # it was the destination of a Dial
     dialling: bool = False  # it runs a Dial of its own
     dialled_at: float | None = None
@@ -83,6 +84,12 @@ class Graph:
         self.leave(channel)
         channel.bridge = bridge
         self.bridges.setdefault(bridge, {})[channel.id] = None
+        self.lead(channel)
+
+    def lead(self, channel: Channel) -> None:
+        """The channel leads somewhere: what is heard at its other half is no party of its own."""
+        if (other := self.half(channel)) is not None:
+            other.wire = True
 
     def leave(self, channel: Channel) -> None:
         members = self.bridges.get(channel.bridge or "")
@@ -98,15 +105,15 @@ class Graph:
     def is_party(self, channel: Channel) -> bool:
         """Whether someone is at this channel's end.
 
-        A Local channel is a wire between two places; only where its other half leads nowhere (no bridge, no dial) does it
-        stand for a party itself.
+        A Local channel is a wire between two places; only where its other half never led anywhere (no bridge, no dial)
+        does it stand for a party itself. Once a wire it stays one: its halves leave their bridges one after the other.
         """
         if channel.prop:
             return False
         if not channel.local:
             return True
         other = self.half(channel)
-        return other is None or not (other.bridge is not None or other.dialling)
+        return not (channel.wire or (other is not None and other.dialling))
 
     def component(self, start: Channel) -> list[Channel]:
         """Every channel that can hear ``start``, itself included, in no order that matters."""

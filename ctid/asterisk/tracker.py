@@ -27,6 +27,7 @@ _RESULTS = MappingProxyType(
         "ABORT": LegResult.CANCELLED,
     }
 )
+_USER_BUSY = 17  # Q.850
 _CALL_REJECTED = 21  # Q.850; Asterisk's DIALSTATUS calls it BUSY
 _RINGS = frozenset({"RINGING", "PROGRESS"})
 #: Device states in which the PBX cannot reach the phone; UNKNOWN is neither.
@@ -92,9 +93,13 @@ class Tracker:
             out += self._on_channel(seen)
             for said in dialplan.get(seen.uniqueid, ()):
                 out += self.feed(said)
+        inside: list[Channel] = []
         for bridge, members in bridges:
-            for uniqueid in members:
-                out += self._on_enter(pbx.BridgeEntered(bridge=bridge, uniqueid=uniqueid))
+            for channel in filter(None, map(self._graph.channels.get, members)):
+                self._graph.enter(channel, bridge)
+                inside.append(channel)
+        for channel in inside:  # only now: of a Local channel that joins two bridges both must be known
+            out += self._heard(channel)
         for device in devices:
             out += self._on_device(device)
         return out
@@ -189,6 +194,7 @@ class Tracker:
             return
         channel.dialled = True
         channel.dialled_at = self._at
+        self._graph.lead(channel)
         number, at, _ = (e.dial_string or "").partition("@")
         if at and channel.known:  # a trunk was dialled: the party is the number, not the trunk
             yield self._offered(channel, number)
@@ -345,7 +351,12 @@ class Tracker:
 
 
 def _result(dial_status: str | None, cause: int) -> LegResult:
-    """What became of an unanswered leg: its dial's status, which the hangup cause makes more exact."""
-    if cause == _CALL_REJECTED and dial_status in {"BUSY", "CHANUNAVAIL", "CONGESTION", None}:
+    """What became of an unanswered leg: its dial's status, which the hangup cause makes more exact.
+
+    Of a phone that refused, ``DialEnd`` says NOANSWER when it had not rung before.
+    """
+    if cause == _CALL_REJECTED and dial_status in {"NOANSWER", "BUSY", "CHANUNAVAIL", "CONGESTION", None}:
         return LegResult.REJECTED
+    if cause == _USER_BUSY and dial_status == "NOANSWER":
+        return LegResult.BUSY
     return _RESULTS.get(dial_status or RESULT_BY_CAUSE.get(cause, "CANCEL"), LegResult.FAILED)
