@@ -45,6 +45,7 @@ class Phone:
     channels: int = 0
     reachable: bool | None = None
     cool_until: float = 0.0
+    reserved_for: CallId | None = None  # a caller is on the way to this phone, whoever sits there by now
 
 
 @dataclass(slots=True)
@@ -67,8 +68,11 @@ class Desk:
     def id(self) -> AgentId:
         return self.agent.id
 
-    def derived(self) -> AgentState:
-        """The state that follows from the facts; a signed-out agent is offline even while a last call goes on."""
+    def derived(self, phone: Phone | None) -> AgentState:
+        """The state that follows from the facts; a signed-out agent is offline even while a last call goes on.
+
+        A phone in use by a call that is not this agent's (they sat down at it a moment ago) counts as talking.
+        """
         if self.phone is None:
             return _S.OFFLINE
         if any(answered for _, answered in self.legs.values()):
@@ -81,7 +85,7 @@ class Desk:
             return _S.WRAP_UP
         if self.pause_reason is not None:
             return _S.PAUSED
-        return _S.IDLE
+        return _S.TALKING if phone is not None and phone.channels else _S.IDLE
 
     def call_id(self) -> CallId | None:
         """The call the agent is in, an answered one before a ringing one, or is reserved for."""
@@ -107,7 +111,7 @@ class Desk:
         """Why this agent can't be rung at ``now``, ``None`` when they are idle. ``phone`` is where they sit."""
         if not self.agent.enabled:
             return Skip.DISABLED
-        state = self.derived()
+        state = self.derived(None)
         if state is not _S.IDLE:
             return _SKIP_BY_STATE[state]
         if phone is None or phone.reachable is None:
@@ -116,6 +120,8 @@ class Desk:
             return Skip.PHONE_UNREACHABLE
         if phone.channels:
             return Skip.PHONE_BUSY
+        if phone.reserved_for is not None:
+            return Skip.RESERVED
         if phone.cool_until > now:
             return Skip.COOLING_DOWN
         return None

@@ -59,7 +59,7 @@ def offer(world: World, call: Call, decision: Decision) -> None:
     until = decision.at + world.policy.ring_seconds + world.policy.reservation_slack_seconds
     call.offer = Offer(agent=desk.id, endpoint=desk.phone, seq=call.hold.seq, until=until)
     call.decisions.append(decision)
-    desk.reserved_for = call.id
+    desk.reserved_for = world.phone(desk.phone).reserved_for = call.id
     world.timers.set(("offer", call.id), until)
     world.do(
         Ring(
@@ -101,6 +101,10 @@ def release(world: World, call: Call, result: LegResult | None, at: float) -> No
         return
     call.offer = None
     world.timers.clear(("offer", call.id))
+    phone = world.phone(made.endpoint)
+    if phone.reserved_for == call.id:
+        phone.reserved_for = None
+        world.serve = True
     desk = world.desks.get(made.agent)
     if desk is None:
         return
@@ -113,7 +117,6 @@ def release(world: World, call: Call, result: LegResult | None, at: float) -> No
     if result in _MISSED:
         missed(world, desk)
     if result in _COOLED:
-        phone = world.phone(made.endpoint)
         phone.cool_until = at + world.policy.cool_down_seconds
         world.timers.set(("cool", made.endpoint), phone.cool_until)
 

@@ -45,7 +45,7 @@ def restore(world: World, status: AgentStatus, at: float) -> None:
     desk.since = status.since
     if status.state is AgentState.WRAP_UP:
         wrap_up(world, desk, status.since)
-    state = desk.derived()
+    state = desk.derived(None)
     desk.state = state
     if status.state is not state:
         desk.since = at
@@ -190,6 +190,7 @@ def _sit(world: World, desk: Desk, phone: Endpoint, at: float) -> None:
         world.seats.pop(desk.phone, None)
     desk.phone = phone
     world.seats[phone] = desk.id
+    world.serve = True
 
 
 def _leave(world: World, desk: Desk) -> None:

@@ -184,7 +184,9 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         return
     call.confirmed = call.confirmed or _seen(event)
     leg = call.legs.get(event.leg_id)
-    agent = world.agent_at(event.endpoint)
+    offered = call.offer is not None and call.offer.endpoint == event.endpoint
+    # Whoever the call was offered to, though they may have moved to another phone since.
+    agent = call.offer.agent if offered and call.offer is not None else world.agent_at(event.endpoint)
     if leg is not None:
         leg.confirmed = leg.confirmed or _seen(event)
         leg.endpoint = event.endpoint
@@ -205,7 +207,7 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         party=event.party,
         offered_at=event.at,
         originator=event.originator,
-        offered=call.offer is not None and call.offer.endpoint == event.endpoint,
+        offered=offered,
         certainty=event.certainty,
         confirmed=_seen(event),
     )
@@ -530,7 +532,10 @@ def on_link_opened(world: World, event: ev.LinkOpened) -> None:
 def on_phone_used(world: World, event: ev.PhoneUsed) -> None:
     phone = world.phone(event.endpoint)
     phone.channels = event.channels
-    world.serve = world.serve or event.channels == 0
+    if not event.channels:  # a first channel says nothing yet: its leg does
+        world.serve = True
+        if (agent := world.agent_at(event.endpoint)) is not None:
+            world.touch_desk(world.desks[agent])
 
 
 def on_phone_reached(world: World, event: ev.PhoneReached) -> None:

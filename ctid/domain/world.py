@@ -134,7 +134,7 @@ class World:
         """All that this event led to, with the books on what it touched; the slate is clean afterwards."""
         for agent_id in self.touched_desks:
             desk = self.desks[agent_id]
-            state = desk.derived()
+            state = desk.derived(self.phones.get(desk.phone) if desk.phone is not None else None)
             if state is not desk.state:
                 if state not in agent_states.MOVES[desk.state]:
                     self.do(NoteOddity(what=f"agent moved from {desk.state} to {state}", agent=agent_id))

@@ -64,8 +64,8 @@ class Centre:
         self.log: list[act.Action] = []
         self.calls: dict[str, CallRecord] = {}
         self.channels = 0
-        self.roster = tuple(agents) if agents is not None else tuple(
-            Agent(id=n, name=n.title(), phone=n) for n in names
+        self.roster = (
+            tuple(agents) if agents is not None else tuple(Agent(id=n, name=n.title(), phone=n) for n in names)
         )
         self.tell(ev.RosterLoaded(at=self.now, agents=self.roster))
         self.tell(ev.LinkOpened(at=self.now))
