@@ -19,7 +19,7 @@ from ctid.cli.books import with_books
 from ctid.cli.faults import Fault
 from ctid.cli.lists import AsJson
 from ctid.cli.options import ConfigFile, read_settings
-from ctid.cli.showing import say, say_json, table
+from ctid.cli.showing import complain, say, say_json, table
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -121,6 +121,8 @@ def replay(
             if site
             else replayed(chunks)
         )
+    if not found:
+        complain(f"warning: {file}: holds no call; it should hold what the PBX sent, 'Event: …' lines and all")
     say_json(call_json(call, paths=True) for call in found)
 
 

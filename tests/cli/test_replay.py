@@ -1,0 +1,91 @@
+"""``ctid replay``: a recorded stream becomes calls, without PBX, database or configuration."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ctid.asterisk.wire import LONGEST_MESSAGE
+from lab.asterisk import Asterisk
+from lab.sipp import SippAgent, place_call
+from tests.cli.conftest import Ended, Site, run
+
+CALLER, LINE = "13800138000", "4001"
+
+
+@pytest.fixture
+async def stream(tmp_path: Path) -> bytes:
+    """What a real Asterisk sent ctid's user during one call that the fallback queue brought to agent1."""
+    async with (
+        Asterisk(tmp_path / "pbx") as pbx,
+        pbx.tap(tmp_path / "stream.ami") as tap,
+        SippAgent(pbx.folder, "agent1", pbx.phones["agent1"]) as phone,
+        place_call(pbx, CALLER, LINE) as call,
+    ):
+        await phone.rings(CALLER)
+        await pbx.ami.event("BridgeEnter", CallerIDNum=CALLER)
+        await call.hang_up()
+        await tap.event("CtidEnd")
+        await tap.event("Hangup", CallerIDNum=CALLER)
+    return (tmp_path / "stream.ami").read_bytes()
+
+
+async def test_a_recorded_call_comes_out_as_calls_json_does(stream: bytes, tmp_path: Path) -> None:
+    [call] = run("replay", str(tmp_path / "stream.ami")).json
+    assert (call["direction"], call["caller"], call["dialled"]) == ("inbound", CALLER, LINE)
+    assert (call["outcome"], call["via"], call["agent"]) == ("answered", "failsafe", "agent1")
+    assert call["started_at"] <= call["answered_at"] <= call["ended_at"]
+    [leg] = [leg for leg in call["legs"] if leg["agent"]]
+    assert (leg["agent"], leg["result"], leg["certainty"]) == ("agent1", "answered", "exact")
+    assert run("replay", "-", stdin=stream).json == [call]
+
+
+async def test_a_stream_without_timestamps_has_the_same_calls_without_times(stream: bytes) -> None:
+    [timed] = run("replay", "-", stdin=stream).json
+    [call] = run("replay", "-", stdin=re.sub(rb"Timestamp: [^\r]*\r\n", b"", stream)).json
+    assert (call["started_at"], call["answered_at"], call["ended_at"]) == (None, None, None)
+    assert {leg["offered_at"] for leg in call["legs"]} == {None}
+    for name in ("id", "direction", "caller", "dialled", "outcome", "agent"):
+        assert call[name] == timed[name]
+
+
+async def test_a_configuration_gives_the_pbx_its_name_and_the_line(stream: bytes, site: Site) -> None:
+    (site.folder / "one.ami").write_bytes(stream)
+    [call] = site.ctid("replay", str(site.folder / "one.ami"), CTID_AMI__PBX="north").json
+    assert (call["pbx"], call["line"]) == ("north", "sales")
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"Asterisk Call Manager/11.0.0\r\n", b"\r\n\r\n\r\n", b"not AMI\n\nat all\n\n"]
+)
+def test_a_stream_with_no_call_has_none_and_says_so(octets: bytes) -> None:
+    ended = run("replay", "-", stdin=octets)
+    assert ended.json == []
+    assert ended.err.startswith("ctid: warning: -: holds no call")
+
+
+def test_hostile_bytes_are_printed_as_ascii() -> None:
+    channel = b"PJSIP/a-1"
+    event = (
+        b"Event: Newchannel\r\nPrivilege: call,all\r\nTimestamp: 1700000000.5\r\nChannel: %s\r\nChannelState: 0\r\n"
+        b"ChannelStateDesc: Down\r\nCallerIDNum: \xff\x1b[31m\r\nCallerIDName: x\r\nConnectedLineNum: <unknown>\r\n"
+        b"ConnectedLineName: <unknown>\r\nLanguage: en\r\nAccountCode: \r\nContext: agents\r\nExten: 12\r\nPriority: 1\r\n"
+        b"Uniqueid: 1.1\r\nLinkedid: 1.1\r\n\r\n"
+    ) % channel
+    ended: Ended = run("replay", "-", stdin=event)
+    assert ended.status == 0, ended.err
+    assert ended.out.isascii()
+    assert "\x1b" not in ended.out
+    json.loads(ended.out)
+
+
+@pytest.mark.parametrize("name", ["none.ami", "."])
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+    ended = run("replay", str(tmp_path / name))
+    assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, "")
+
+
+def test_what_is_no_stream_of_messages_is_one_line() -> None:
+    ended = run("replay", "-", stdin=b"x" * (LONGEST_MESSAGE + 1))
+    assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, "")
