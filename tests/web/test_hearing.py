@@ -71,8 +71,20 @@ def test_only_regular_files_below_the_root_are_files(tmp_path: Path) -> None:
     (root / "sub/a.wav").write_bytes(b"a")
     (tmp_path / "b.wav").write_bytes(b"b")
     (root / "out").symlink_to(tmp_path)
+    (root / "in").symlink_to(root / "sub")
     assert confined(root, "sub/a.wav") == root.resolve() / "sub/a.wav"
-    for name in ("sub", "", ".", "../b.wav", "sub/../../b.wav", "out/b.wav", str(tmp_path / "b.wav"), "none", "a\0b"):
+    for name in (
+        "sub",
+        "",
+        ".",
+        "../b.wav",
+        "sub/../../b.wav",
+        "out/b.wav",
+        "in/a.wav",
+        str(tmp_path / "b.wav"),
+        "none",
+        "a\0b",
+    ):
         assert confined(root, name) is None, name
 
 
