@@ -298,8 +298,8 @@ class Demo:
             expect(agent == freed, f"{agent} was rung, not {freed} who became free")
             pop = await self.site.listener.popped(agent, "answered", await self._call_id("02155660014"))
             await asyncio.sleep(2)
-            for call in (waiting, talking[0][0], talking[2][0]):
-                await call.hang_up()
+            for live in (waiting, talking[0][0], talking[2][0]):
+                await live.hang_up()
         said = []
         for (_, who, _), number in zip(talking, ("02155660011", "02155660012", "02155660013"), strict=True):
             call = await self.site.ended(number)
@@ -439,9 +439,9 @@ async def main(*, once: bool, folder: Path) -> int:
             print("\nAsterisk complained:", *complaints, sep="\n   ")
         verdict = f"{demo.number - len(demo.failed)} right, {len(demo.failed)} wrong: {', '.join(demo.failed)}"
         print(f"\n{verdict if demo.failed else f'All {demo.number} right'}, {time.monotonic() - started:.0f} s")
-        print(f"\nLook: http://127.0.0.1:{site.web_port}/   sign in as demo, password {password}")
-        print(f"      .venv/bin/ctid calls --config {site.config}")
         if not once:
+            print(f"\nLook: http://127.0.0.1:{site.web_port}/   sign in as demo, password {password}")
+            print(f"      .venv/bin/ctid calls --config {site.config}")
             print("A call now and then; end with Ctrl-C.", flush=True)
             with contextlib.suppress(asyncio.CancelledError):
                 await demo.trickle()

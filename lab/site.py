@@ -264,14 +264,16 @@ format = "json"
 
     # -- people and calls ------------------------------------------------------------------------------------------
 
-    async def phone(self, agent: str, behaviour: Behaviour = "answer", *, sign_in: bool = True, **more: Any) -> SippAgent:
+    async def phone(
+        self, agent: str, behaviour: Behaviour = "answer", *, sign_in: bool = True, **more: Any
+    ) -> SippAgent:
         """Put a phone on the agent's desk and, unless told not to, sign the agent in."""
         phone = SippAgent(
             self.folder / "sipp",
             agent,
             self.asterisk.phones[agent],
             behaviour,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
         await phone.start()
         self.phones[agent] = phone

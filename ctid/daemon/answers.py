@@ -1,6 +1,6 @@
 """Answers the core's questions: who is calling, is this the PIN, what is in this file.
 
-Law: each question runs as a task of its own, bounded in number, and ends as one event, failure included.
+Law: each question runs as a task of its own and ends as one event, failure included; look-ups are bounded in number.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ctid import metrics
 from ctid.asterisk.recordings import measure
 from ctid.daemon.inbox import Inbox
 from ctid.db.agents import Agents
 from ctid.db.callers import Callers
-from ctid.db.session import DatabaseFault, faults
+from ctid.db.session import DatabaseFault, Engine, faults
 from ctid.domain.actions import CheckPin, LookUpCaller, MeasureRecording
 from ctid.domain.events import CallerIdentified, CallerLookupFailed, PinChecked, RecordingMeasured
 
 log = structlog.get_logger(__name__)
 
+#: Questions under way at once; with a database that hangs, more would only wait, and a caller must not.
+_MOST = 500
 #: Files read at once: reading is disk work, and calls must not wait for it.
 _READERS = 2
 
@@ -33,7 +34,7 @@ class Answers:
     def __init__(
         self,
         *,
-        engine: AsyncEngine,
+        engine: Engine,
         callers: Callers,
         root: Path,
         inbox: Inbox,
@@ -48,9 +49,14 @@ class Answers:
         self._now = now
         self._tasks = tasks
         self._readers = asyncio.Semaphore(_READERS)
+        self._lookups = 0
 
     def look_up(self, action: LookUpCaller) -> None:
-        self._start("lookup", action.call_id, self._look_up(action))
+        if self._lookups < _MOST:
+            self._lookups += 1
+            self._start("lookup", action.call_id, self._look_up(action))
+        else:
+            self._inbox.put(CallerLookupFailed(at=self._now(), call_id=action.call_id))
 
     def check_pin(self, action: CheckPin) -> None:
         self._start("pin", action.request.agent, self._check_pin(action))
@@ -70,6 +76,8 @@ class Answers:
             self._inbox.put(CallerLookupFailed(at=self._now(), call_id=action.call_id))
         else:
             self._inbox.put(CallerIdentified(at=self._now(), call_id=action.call_id, file=file))
+        finally:
+            self._lookups -= 1
 
     async def _check_pin(self, action: CheckPin) -> None:
         try:

@@ -7,6 +7,7 @@ callers to nobody: they stay held, and a daemon that is back within the lease ta
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -16,7 +17,6 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ctid import metrics
 from ctid.asterisk import cel
@@ -32,7 +32,7 @@ from ctid.db import migrations, reports
 from ctid.db.agents import Agents
 from ctid.db.callers import Callers
 from ctid.db.calls import Calls
-from ctid.db.session import DatabaseFault, engine, faults
+from ctid.db.session import DatabaseFault, Engine, engine, faults
 from ctid.domain.acd import Acd
 from ctid.domain.events import BooksRestored, Event, LinkLost, RosterLoaded, TimePassed
 from ctid.domain.ledger import day_bounds
@@ -80,7 +80,7 @@ async def run(settings: Settings, *, upgrade: bool = True) -> None:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, database: AsyncEngine) -> None:
+    def __init__(self, settings: Settings, database: Engine) -> None:
         self._settings = settings
         self._database = database
         self._inbox = Inbox()
@@ -161,6 +161,8 @@ class _Daemon:
                 tasks.create_task(self._read_roster(), name="roster")
                 tasks.create_task(self._count(), name="gauges")
                 tasks.create_task(self._stop_on_signal(), name="signals")
+                gc.collect()
+                gc.freeze()  # what start-up made stays: no collection in mid-call walks through it
                 self._notifier.ready("routing")
         except* Stopped:
             log.info("daemon.stopped")

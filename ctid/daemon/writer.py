@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ctid import metrics
 from ctid.daemon.inbox import Inbox
 from ctid.db.agents import Agents
 from ctid.db.calls import Calls
-from ctid.db.session import DatabaseFault, faults
+from ctid.db.session import DatabaseFault, Engine, faults
 from ctid.db.tickets import Tickets
 from ctid.domain.actions import OpenTicket
 from ctid.domain.events import TicketLinked
@@ -31,7 +30,7 @@ _LAST_RETRY = 5.0
 class Writer:
     """One task that writes; ``pbx`` names the PBX whose calls these are."""
 
-    def __init__(self, engine: AsyncEngine, inbox: Inbox, pbx: str) -> None:
+    def __init__(self, engine: Engine, inbox: Inbox, pbx: str) -> None:
         self._engine = engine
         self._store = Calls(engine)
         self._agents_store = Agents(engine)

@@ -19,6 +19,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+#: A database as the other rooms hold it; only this one looks inside.
+Engine = AsyncEngine
+
 BUSY_SECONDS = 10
 CONNECT_SECONDS = 5
 PRAGMAS = (

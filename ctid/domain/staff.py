@@ -14,6 +14,9 @@ from ctid.domain.world import World
 #: Wrap-up can't be extended past this many seconds from now.
 LONGEST_WRAP_UP = 3600.0
 MISSED_CALLS = "missed calls"
+#: Wrong PINs in a row after which a phone can't be signed in at for a while: four digits are soon guessed otherwise.
+WRONG_PINS = 5
+PIN_LOCK_SECONDS = 300.0
 
 
 def on_roster(world: World, event: ev.RosterLoaded) -> None:
@@ -140,7 +143,8 @@ def on_wrap_up_extension(world: World, event: ev.WrapUpExtensionAsked) -> None:
 def on_code(world: World, event: ev.CodeDialled) -> None:
     """A feature code: signing in asks for id and PIN, the rest is done by whoever sits at the phone."""
     if event.command == "sign_in":
-        if event.agent is None or event.pin is None:
+        locked = world.wrong_pins.get(event.endpoint, (0, 0.0))[1] > event.at
+        if event.agent is None or event.pin is None or locked:
             world.do(Say(channel=event.channel, seq=event.seq, word="denied"))
             return
         request = ev.Request(agent=event.agent, channel=event.channel, seq=event.seq)
@@ -169,8 +173,13 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
     if endpoint is None:
         return
     if event.ok:
+        world.wrong_pins.pop(endpoint, None)
         on_sign_in(world, ev.SignInAsked(at=event.at, request=event.request, phone=endpoint))
     else:
+        wrong = world.wrong_pins.get(endpoint, (0, 0.0))[0] + 1
+        world.wrong_pins[endpoint] = wrong, event.at + PIN_LOCK_SECONDS if wrong >= WRONG_PINS else 0.0
+        if wrong >= WRONG_PINS:
+            world.do(NoteOddity(what=f"{wrong} wrong PINs in a row at {endpoint}", agent=event.request.agent))
         _answer(world, event.request, "wrong id or PIN")
 
 

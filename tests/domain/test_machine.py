@@ -1,6 +1,6 @@
 """Whatever happens in whatever order: a state machine plays callers, agents and a PBX that stalls, refuses and forgets.
 
-Invariants: no agent holds two calls, each call ends once, talk time never shrinks within a day and is cut at midnight, a waiting
+Invariants: no agent holds two calls, each call ends once, talk time never shrinks within a day and is cut at midnight, a
 caller is served while an allowed agent is idle.
 """
 

@@ -287,6 +287,24 @@ def test_signing_in_at_a_phone_asks_for_the_pin_and_a_wrong_one_is_denied():
     assert centre.state("ann") is AgentState.IDLE
 
 
+def test_after_five_wrong_pins_a_phone_is_locked_for_five_minutes_even_for_the_right_one():
+    centre = Centre("ann", signed_in=False)
+
+    def dial(seq: int) -> list[act.Action]:
+        code = ev.CodeDialled(
+            at=centre.now, endpoint="ann", channel="PJSIP/ann-1", seq=seq, command="sign_in", agent="ann", pin="1"
+        )
+        return centre.tell(code)
+
+    for seq in range(5):
+        [asked] = of(act.CheckPin, dial(seq))
+        centre.tell(ev.PinChecked(at=centre.now, request=asked.request, ok=False))
+    assert of(act.CheckPin, dial(6)) == []
+    assert [a.word for a in of(act.Say, dial(7))] == ["denied"]
+    centre.wait(301)
+    assert len(of(act.CheckPin, dial(8))) == 1
+
+
 def test_an_agent_nobody_knows_is_told_what_to_do():
     centre = Centre("ann")
     [reply] = of(act.Reply, centre.sign_in("zoe"))
