@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from ctid.calljson import call_json, iso, seconds
+from ctid.db.books import Mark, TicketRow
 from ctid.db.calls import NoSuchCall
 from ctid.db.users import User
 from ctid.domain.types import AgentState, CallRecord
 from ctid.web import api_models as models
 from ctid.web import cursors, hearing
-from ctid.web.books import Mark, TicketRow
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import math
 
-from ctid.web.books import Mark
+from ctid.db.books import Mark
 
 
 class BadCursor(ValueError):  # noqa: N818 - the asker's to mend

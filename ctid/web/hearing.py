@@ -15,9 +15,9 @@ from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
+from ctid.db.books import Heard
 from ctid.db.users import User
 from ctid.domain.types import RecordingState
-from ctid.web.books import Heard
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all
 

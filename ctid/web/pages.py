@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from ctid import explaining
+from ctid.db.books import Mark
 from ctid.db.calls import NoSuchCall
 from ctid.db.reports import bounds
 from ctid.db.tickets import NoSuchTicket
 from ctid.domain.types import AgentId, AgentState, Outcome
 from ctid.web import cursors, hearing
-from ctid.web.books import Mark
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.live import may_watch
 from ctid.web.room import Room, room

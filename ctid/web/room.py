@@ -15,13 +15,13 @@ from starlette.requests import HTTPConnection, Request
 from ctid.config import Settings
 from ctid.db import session
 from ctid.db.agents import Agents
+from ctid.db.books import Books
 from ctid.db.calls import Calls
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
 from ctid.domain.types import AgentId
 from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
-from ctid.web.books import Books
 from ctid.web.limits import Failures
 from ctid.web.listens import Listens
 
