@@ -74,7 +74,7 @@ def setup(
         root.removeHandler(old)
     root.addHandler(way)
     root.setLevel(level.upper())
-    for name in ("asyncio", "panoramisk", "mqtt", "aiosqlite", "sqlalchemy.engine", "uvicorn.access"):
+    for name in ("asyncio", "panoramisk", "mqtt", "aiosqlite", "sqlalchemy.engine", "alembic", "uvicorn.access"):
         # Chatty below warning, and what they say there is the traffic itself, with names and numbers in it.
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, TypeVar
 from ctid.cli.faults import Fault
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from ctid.config import Settings
+    from ctid.db.session import Engine
 
 T = TypeVar("T")
 
 
-def missing(database: AsyncEngine) -> bool:
+def missing(database: Engine) -> bool:
     """Whether it is a file that is not there yet, which connecting would make."""
     return database.dialect.name == "sqlite" and not Path(str(database.url.database)).exists()
 
 
-def with_books(settings: Settings, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+def with_books(settings: Settings, work: Callable[[Engine], Awaitable[T]]) -> T:
     """What ``work`` gives for the site's database; raises ``DatabaseFault`` or ``Fault`` where it can't be used."""
     from ctid.db import migrations  # noqa: PLC0415 - slow
     from ctid.db.session import engine, faults  # noqa: PLC0415

@@ -19,9 +19,8 @@ from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import complain, say
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from ctid.db.importing import Imported
+    from ctid.db.session import Engine
 
 db = typer.Typer(help="The database's schema.")
 
@@ -53,7 +52,7 @@ def upgrade(*, config: ConfigFile = None) -> None:
 def check(*, config: ConfigFile = None) -> None:
     """Tell whether the schema is the one this ctid needs."""
 
-    async def checked(_: AsyncEngine) -> None:
+    async def checked(_: Engine) -> None:
         """Reaching the books has checked it."""
 
     with_books(read_settings(config), checked)
@@ -76,12 +75,12 @@ def import_list(
     from ctid.db.importing import Kind, Site, import_csv
 
     site = Site(
-        country=settings.routing.country or "ZZ",  # no country: only numbers with + are public
+        country=settings.routing.country,
         timezone=ZoneInfo(settings.routing.timezone),
         outside_prefix=settings.routing.outside_prefix,
     )
 
-    async def imported(engine: AsyncEngine) -> Imported:
+    async def imported(engine: Engine) -> Imported:
         with _progress(kind) as progress:
             return await import_csv(engine, Kind(kind), file, site, strict=strict, progress=progress)
 

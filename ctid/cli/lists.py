@@ -17,8 +17,7 @@ from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import moment, say_json, table
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
+    from ctid.db.session import Engine
     from ctid.domain.types import CallRecord
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array, times in UTC.")]
@@ -37,7 +36,7 @@ def agents(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
     zone = ZoneInfo(settings.routing.timezone)
 
-    async def read(engine: AsyncEngine) -> list[dict[str, Any]]:
+    async def read(engine: Engine) -> list[dict[str, Any]]:
         now = time.time()
         roster, statuses = await Agents(engine).roster(), {one.agent: one for one in await Agents(engine).statuses()}
         today = await reports.day(engine, on=datetime.fromtimestamp(now, zone).date(), timezone=zone, now=now)
@@ -146,7 +145,7 @@ def tickets(
     from ctid.calljson import iso
     from ctid.db.tickets import TicketRecord, Tickets
 
-    async def read(engine: AsyncEngine) -> list[TicketRecord]:
+    async def read(engine: Engine) -> list[TicketRecord]:
         return await Tickets(engine).load(status=status, owner=owner, limit=limit)
 
     found = with_books(settings, read)
@@ -174,7 +173,7 @@ def _calls(config: Path | None, since: str | None, until: str | None) -> tuple[Z
     zone = ZoneInfo(settings.routing.timezone)
     first, last = _instant("--since", since, zone), _instant("--until", until, zone)
 
-    async def read(engine: AsyncEngine) -> list[CallRecord]:
+    async def read(engine: Engine) -> list[CallRecord]:
         return await Calls(engine).load(since=first, until=last)
 
     return zone, with_books(settings, read)

@@ -22,9 +22,8 @@ from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import complain, say, say_json, table
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
     from ctid.db.reports import AgentDay
+    from ctid.db.session import Engine
     from ctid.domain.types import CallRecord
 
 _CHUNK = 1 << 16
@@ -56,7 +55,7 @@ def day(
     except ValueError:
         raise Fault(f"--date: {on!r} is no day; write it like 2026-11-22") from None
 
-    async def read(engine: AsyncEngine) -> list[AgentDay]:
+    async def read(engine: Engine) -> list[AgentDay]:
         return await reports.day(engine, on=wanted, timezone=zone, now=now)
 
     found = with_books(settings, read)
@@ -92,7 +91,7 @@ def explain(
     from ctid.db.calls import Calls
     from ctid.explaining import explain as explained
 
-    async def read(engine: AsyncEngine) -> tuple[CallRecord, dict[str, str]]:
+    async def read(engine: Engine) -> tuple[CallRecord, dict[str, str]]:
         return await Calls(engine).one(call), {agent.id: agent.name for agent in await Agents(engine).roster()}
 
     found, names = with_books(settings, read)

@@ -22,8 +22,7 @@ from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import moment, say, say_json, table
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
+    from ctid.db.session import Engine
     from ctid.db.users import ApiToken, User
 
 user = typer.Typer(help="People and API tokens of the web.")
@@ -59,7 +58,7 @@ def add(
 
     password = _password(from_stdin=password_stdin)
 
-    async def added(engine: AsyncEngine) -> User:
+    async def added(engine: Engine) -> User:
         return await Users(engine).create(name, password, Role(role), agent_id=agent, at=time.time())
 
     say(f"user {with_books(settings, added).name} added")
@@ -73,7 +72,7 @@ def passwd(name: Name, *, password_stdin: FromStdin = False, config: ConfigFile 
 
     password = _password(from_stdin=password_stdin)
 
-    async def changed(engine: AsyncEngine) -> None:
+    async def changed(engine: Engine) -> None:
         await Users(engine).set_password(name, password)
 
     with_books(settings, changed)
@@ -97,7 +96,7 @@ def list_users(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """List the users."""
     from ctid.db.users import Users
 
-    async def read(engine: AsyncEngine) -> list[User]:
+    async def read(engine: Engine) -> list[User]:
         return await Users(engine).all()
 
     rows = [
@@ -123,7 +122,7 @@ def add_token(
     """Make a token that acts as the user, and print it this once."""
     from ctid.db.users import Users
 
-    async def made(engine: AsyncEngine) -> str:
+    async def made(engine: Engine) -> str:
         return await Users(engine).create_token(name, token_name, at=time.time())
 
     say(with_books(read_settings(config), made))
@@ -136,7 +135,7 @@ def revoke_token(
     """End a token at once."""
     from ctid.db.users import Users
 
-    async def revoked(engine: AsyncEngine) -> None:
+    async def revoked(engine: Engine) -> None:
         await Users(engine).revoke_token(name, token_name, at=time.time())
 
     with_books(read_settings(config), revoked)
@@ -150,7 +149,7 @@ def list_tokens(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     from ctid.calljson import iso
     from ctid.db.users import Users
 
-    async def read(engine: AsyncEngine) -> list[ApiToken]:
+    async def read(engine: Engine) -> list[ApiToken]:
         return await Users(engine).tokens()
 
     found = with_books(settings, read)
@@ -175,7 +174,7 @@ def list_tokens(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 def _set_disabled(name: str, config: Path | None, *, disabled: bool) -> None:
     from ctid.db.users import Users
 
-    async def changed(engine: AsyncEngine) -> None:
+    async def changed(engine: Engine) -> None:
         await Users(engine).set_disabled(name, disabled=disabled)
 
     with_books(read_settings(config), changed)

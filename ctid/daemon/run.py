@@ -135,7 +135,7 @@ class _Daemon:
                     engine=self._database,
                     callers=Callers(
                         self._database,
-                        country=self._settings.routing.country or "ZZ",  # no country: only +… numbers are public
+                        country=self._settings.routing.country,
                         outside_prefix=self._settings.routing.outside_prefix,
                     ),
                     root=self._settings.recordings.root,

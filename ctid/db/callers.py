@@ -21,7 +21,7 @@ OPEN = ("open", "pending")
 class Callers:
     """Looks callers up. ``country`` is the site's ISO code, ``outside_prefix`` what its phones dial for an outside line."""
 
-    def __init__(self, engine: AsyncEngine, *, country: str, outside_prefix: str | None = None) -> None:
+    def __init__(self, engine: AsyncEngine, *, country: str | None, outside_prefix: str | None = None) -> None:
         self._engine = engine
         self._country = country
         self._outside_prefix = outside_prefix

@@ -57,7 +57,7 @@ class Imported:
 class Site:
     """What a list's cells are read by: the numbers' country and outside-line prefix, and the zone of naive times."""
 
-    country: str
+    country: str | None
     timezone: ZoneInfo
     outside_prefix: str | None = None
 

@@ -19,10 +19,10 @@ _AFTER_THE_NUMBER = re.compile(r"(?:@|;|(?:ext\.?|extension|x|#|转|轉|分机|�
 _BETWEEN_DIGITS = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060\ufeff/().\-\u2010-\u2015_]+")
 
 
-def normalise(raw: str | None, country: str, outside_prefix: str | None = None) -> str | None:
+def normalise(raw: str | None, country: str | None, outside_prefix: str | None = None) -> str | None:
     """The number in E.164 (``+8613800138000``), short numbers as dialled (``10086``), ``None`` for no number.
 
-    ``country`` is the site's ISO code (``CN``); ``outside_prefix`` the digits its phones dial for an outside line.
+    ``country`` is the site's ISO code (``CN``), without which only numbers with + are public; ``outside_prefix`` the digits its phones dial for an outside line.
     A number that is neither short nor valid keeps its digits, so that it still equals itself.
     """
     if raw is None or len(raw) > 200:
@@ -34,7 +34,7 @@ def normalise(raw: str | None, country: str, outside_prefix: str | None = None) 
     digits = written.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > LONGEST:
         return None
-    region = country.upper()
+    region = country.upper() if country is not None else "ZZ"  # "ZZ": no region, to phonenumbers
     return _international(digits) if international else _national(digits, region, outside_prefix)
 
 
