@@ -22,7 +22,8 @@ _BETWEEN_DIGITS = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060\ufeff/().\-\u
 def normalise(raw: str | None, country: str | None, outside_prefix: str | None = None) -> str | None:
     """The number in E.164 (``+8613800138000``), short numbers as dialled (``10086``), ``None`` for no number.
 
-    ``country`` is the site's ISO code (``CN``), without which only numbers with + are public; ``outside_prefix`` the digits its phones dial for an outside line.
+    ``country`` is the site's ISO code (``CN``), without which only numbers with + are public; ``outside_prefix`` the
+    digits its phones dial for an outside line.
     A number that is neither short nor valid keeps its digits, so that it still equals itself.
     """
     if raw is None or len(raw) > 200:
