@@ -35,6 +35,11 @@ class Channel:
     peers: tuple[str, ...] | None = None
 
     @property
+    def leads(self) -> bool:
+        """It is on its way to somewhere: bridged, or dialled by someone."""
+        return self.bridge is not None or self.dialled
+
+    @property
     def local(self) -> bool:
         return self.name.startswith("Local/")
 
@@ -67,6 +72,7 @@ class Graph:
             other = self.channels.get(self.halves.setdefault(stem, channel.id))
             if other is not None and other is not channel:
                 channel.other_half, other.other_half = other.id, channel.id
+                channel.wire, other.wire = channel.wire or other.leads, other.wire or channel.leads
 
     def remove(self, channel: Channel) -> None:
         self.leave(channel)

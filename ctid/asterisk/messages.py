@@ -24,7 +24,7 @@ class PbxEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class ChannelSeen(PbxEvent, frozen=True, gc=False, kw_only=True):
-    """``Newchannel``, and each channel of a snapshot."""
+    """``Newchannel``, and each channel of a snapshot, which alone tells the ``application`` it runs."""
 
     channel: str
     uniqueid: str
@@ -33,6 +33,7 @@ class ChannelSeen(PbxEvent, frozen=True, gc=False, kw_only=True):
     caller: str | None = None
     caller_name: str | None = None
     exten: str | None = None
+    application: str | None = None
 
 
 class ChannelStateChanged(PbxEvent, frozen=True, gc=False, kw_only=True):
@@ -184,6 +185,7 @@ def channel_seen(message: Message) -> ChannelSeen:
         caller=party(message.get("CallerIDNum")),
         caller_name=party(message.get("CallerIDName")),
         exten=message.get("Exten"),
+        application=message.get("Application"),
     )
 
 

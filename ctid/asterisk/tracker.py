@@ -29,6 +29,9 @@ _RESULTS = MappingProxyType(
 )
 _USER_BUSY = 17  # Q.850
 _CALL_REJECTED = 21  # Q.850; Asterisk's DIALSTATUS calls it BUSY
+#: What a channel runs that dials others, and what those run meanwhile.
+_DIALS = frozenset({"Dial", "Queue", "FollowMe"})
+_DIALLED = frozenset({"AppDial", "AppDial2", "AppQueue"})
 _RINGS = frozenset({"RINGING", "PROGRESS"})
 #: Device states in which the PBX cannot reach the phone; UNKNOWN is neither.
 _UNREACHABLE = frozenset({"UNAVAILABLE", "INVALID"})
@@ -117,6 +120,8 @@ class Tracker:
             endpoint=endpoint_of(e.channel),
             seen_at=self._at,
             up=e.state == "Up",
+            dialling=e.application in _DIALS,
+            dialled=e.application in _DIALLED,
         )
         if channel.prop:
             return

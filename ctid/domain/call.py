@@ -261,7 +261,7 @@ class Call:
             started_at=self.started_at,
             answered_at=self.answered_at,
             ended_at=self.ended_at,
-            outcome=self.outcome,
+            outcome=self.outcome if not self.live else None,
             via=self.via,
             merged_into=self.merged_into,
             ticket_ids=tickets,

@@ -18,6 +18,7 @@ from ctid.domain.types import (
     CallerFile,
     Certainty,
     Direction,
+    Endpoint,
     LegResult,
     Outcome,
     PopState,
@@ -69,14 +70,16 @@ def on_call_entered(world: World, event: ev.CallEntered) -> None:
     call = world.call(event.call_id)
     if call is None:
         return
+    if not call.entered:  # told again by a snapshot or a transfer, it stays what it was
+        call.direction = event.direction
     call.entered = True
-    call.direction = event.direction
     call.dialled = event.dialled or call.dialled
     call.recording_path = event.recording
-    if event.direction is Direction.INBOUND:
+    if call.direction is Direction.INBOUND:
         call.line = world.line_of(event.dialled)
         call.line_name = call.line.name or None
-        call.via = Via.CTID
+        if call.via is Via.DIRECT:  # told again by a snapshot, a call the fallback has stays the fallback's
+            call.via = Via.CTID
         call.legs.pop(event.leg_id, None)  # an agent who rings the service number is a caller
     world.touch(call)
 
@@ -190,7 +193,8 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
     if leg is not None:
         leg.confirmed = leg.confirmed or _seen(event)
         leg.endpoint = event.endpoint
-        leg.party = event.party
+        if event.party != event.endpoint:  # a snapshot knows the trunk, not the number that was dialled through it
+            leg.party = event.party
         if leg.live and leg.agent is not None:
             _seat(world, leg, call)
         world.touch(call)
@@ -260,7 +264,7 @@ def on_talk_started(world: World, event: ev.TalkStarted) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
     if call is None or leg is None or not leg.live:
         return
-    customer = call.direction is not Direction.INTERNAL and any(not world.is_agents_phone(peer) for peer in event.peers)
+    customer = _with_customer(world, call, event.peers)
     talk = leg.talking
     if leg.talks and event.at < (talk.started_at if talk else leg.talks[-1].ended_at or 0.0):
         return  # told again by CEL: the books have it
@@ -563,6 +567,13 @@ def _seen(event: ev.Event) -> bool:
 def _leg(world: World, call_id: str, leg_id: str) -> tuple[Call | None, Leg | None]:
     call = world.call(call_id)
     return call, call.legs.get(leg_id) if call is not None else None
+
+
+def _with_customer(world: World, call: Call, peers: tuple[Endpoint, ...]) -> bool:
+    """Whether talk with these counts as talk with a customer: a consultation within a customer's call does, too (RULES)."""
+    if call.direction is Direction.INBOUND and world.is_agents_phone(call.endpoint):
+        return any(not world.is_agents_phone(peer) for peer in peers)
+    return call.direction is not Direction.INTERNAL
 
 
 def _seat(world: World, leg: Leg, call: Call) -> None:
