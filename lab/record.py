@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -36,12 +35,12 @@ RING_BOTH = "[both]\nstrategy = ringall\nmember => PJSIP/agent1\nmember => PJSIP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """``seconds`` is how long SIP had it connected with someone; ``hold`` how much of it the party was holding."""
+    """``seconds`` is how long it was connected with someone, ``hold`` how much of it the party held them (None: not known)."""
 
     party: str
     result: str
     seconds: float = 0.0
-    hold: float = 0.0
+    hold: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +282,8 @@ async def _consults(stage: Stage, first: SippAgent) -> tuple[SippCall, SipMessag
     call, invite = await stage.routed(first, "agent1", 0.8)
     channel = (await stage.pbx.ami.event("DialEnd", DialStatus="ANSWER"))["DestChannel"]
     await stage.pbx.ami.action("Atxfer", Channel=channel, Exten="804#", Context="agents")
-    return call, invite, time.time() - (_answered(first.messages, invite.call_id) or 0.0)
+    left = await stage.pbx.ami.event("BridgeLeave", Channel=channel)
+    return call, invite, float(left["Timestamp"]) - (_answered(first.messages, invite.call_id) or 0.0)
 
 
 async def attended_transfer(stage: Stage) -> Facts:
@@ -298,7 +298,7 @@ async def attended_transfer(stage: Stage) -> Facts:
     await stage.quiet()
     consulted = (_over(first.messages, invite.call_id) or 0.0) - (_answered(second.messages, reply.call_id) or 0.0)
     legs = (
-        Leg(party="agent1", result="answered", seconds=round(before + consulted, 3)),
+        Leg(party="agent1", result="answered", seconds=round(before + consulted, 3), hold=None),
         Leg(party="agent2", result="answered", seconds=seconds(second)),
     )
     return Facts(
@@ -318,7 +318,7 @@ async def blonde_transfer(stage: Stage) -> Facts:
     await call.hang_up()
     await stage.quiet()
     legs = (
-        Leg(party="agent1", result="answered", seconds=round(before, 3)),
+        Leg(party="agent1", result="answered", seconds=round(before, 3), hold=None),
         Leg(party="agent2", result="answered", seconds=seconds(second)),
     )
     return Facts(

@@ -1,0 +1,134 @@
+"""A link that breaks in mid-call: the state of the PBX, told as events, and the rest of the stream end the same books."""
+
+import pytest
+
+from ctid.asterisk.client import Snapshot
+from ctid.asterisk.snapshots import told_as_events
+from ctid.asterisk.tracker import Tracker
+from ctid.asterisk.wire import Message
+from ctid.domain.events import LinkLost
+from tests.streams.books import NAMES, Desk, messages, stream
+
+_CONTEXT_AFTER = {"CtidWait": "ctid-wait", "CtidFailsafe": "ctid-failsafe"}
+_DIAL = {"Queue": "Dial", "AppQueue": "AppDial"}
+
+
+class Pbx:
+    """What the lists of AMI would show after some messages, put together from those messages alone."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, dict[str, str]] = {}
+        self.variables: dict[str, dict[str, str]] = {}
+        self.bridges: dict[str, list[str]] = {}
+
+    def take(self, message: Message) -> None:
+        headers, uid = message.headers, message.headers.get("Uniqueid", "")
+        if message.name in ("Newchannel", "Newstate", "UserEvent", "DialBegin") and uid:
+            kept = (
+                "Channel",
+                "Uniqueid",
+                "Linkedid",
+                "ChannelStateDesc",
+                "CallerIDNum",
+                "CallerIDName",
+                "Exten",
+                "Context",
+            )
+            self.channels.setdefault(uid, {}).update({key: headers[key] for key in kept if key in headers})
+        match message.name:
+            case "Hangup":
+                self.channels.pop(uid, None)
+            case "BridgeEnter":
+                self.bridges.setdefault(headers["BridgeUniqueid"], []).append(uid)
+            case "BridgeLeave":
+                self.bridges[headers["BridgeUniqueid"]].remove(uid)
+            case "DialBegin":
+                queue = self.channels.get(uid, {}).get("Context") == "ctid-failsafe"
+                for dialling, application in ((uid, "Queue"), (headers["DestUniqueid"], "AppQueue")):
+                    if dialling in self.channels:
+                        self.channels[dialling]["Application"] = application if queue else _DIAL[application]
+            case "UserEvent":
+                self._said(headers, uid)
+
+    def _said(self, headers: dict[str, str], uid: str) -> None:
+        known = self.variables.setdefault(uid, {})
+        names = {"Call": "CTID_CALL", "Seq": "CTID_SEQ", "Did": "CTID_DID"}
+        known |= {variable: headers[key] for key, variable in names.items() if headers.get(key)}
+        if headers["UserEvent"] == "CtidStart":
+            known["CTID_FILE"] = headers["File"]
+            self.channels[uid]["Context"] = "ctid-out" if headers["Direction"] == "outbound" else "ctid-start"
+        if context := _CONTEXT_AFTER.get(headers["UserEvent"]):
+            self.channels[uid]["Context"] = context
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            status=tuple(
+                Message(
+                    "Status",
+                    {"Uniqueid": uid},
+                    repeated=tuple(("Variable", f"{k}={v}") for k, v in self.variables.get(uid, {}).items()),
+                )
+                for uid in self.channels
+            ),
+            channels=tuple(Message("CoreShowChannel", headers) for headers in self.channels.values()),
+            bridges=tuple(
+                (
+                    Message("BridgeListItem", {"BridgeUniqueid": bridge}),
+                    tuple(Message("BridgeInfoChannel", {"Uniqueid": uid}) for uid in members if uid in self.channels),
+                )
+                for bridge, members in self.bridges.items()
+            ),
+            devices=(),
+            core=None,
+        )
+
+
+def _unknowable(heard: list[Message], cut: int) -> bool:
+    """Some milliseconds in which no list of AMI tells why a phone was not answered, or what it was half of."""
+    if heard[cut - 1].name == "BridgeLeave" and heard[cut].name == "BridgeEnter":
+        return True
+    halves: dict[str, list[bool]] = {
+        m.headers["Channel"][:-2]: [] for m in heard if m.name == "Hangup" and ";" in m.headers["Channel"]
+    }
+    for at, message in enumerate(heard):
+        if message.name == "Hangup" and message.headers["Channel"][:-2] in halves:
+            halves[message.headers["Channel"][:-2]].append(at < cut)
+    if any(len(set(gone)) > 1 for gone in halves.values()):
+        return True
+    failed = {
+        m.headers["DestUniqueid"] for m in heard[:cut] if m.name == "DialEnd" and m.headers["DialStatus"] != "ANSWER"
+    }
+    return bool(failed & {m.headers["Uniqueid"] for m in heard[cut:] if m.name == "Hangup"})
+
+
+def summary(desk: Desk) -> list[object]:
+    return [
+        (c.id, c.direction, c.via, c.outcome, c.merged_into, sorted((x.party, x.result) for x in c.legs))
+        for c in desk.calls
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_link_that_breaks_at_any_moment_and_is_back_at_once_changes_no_book(name: str) -> None:
+    heard = messages(stream(name))
+    whole = Desk().play(stream(name))
+    talked = {leg.id: leg.talk_seconds for call in whole.calls for leg in call.legs}
+    for cut in range(1, len(heard)):
+        if _unknowable(heard, cut):
+            continue
+        desk, pbx = Desk(), Pbx()
+        for message in heard[:cut]:
+            desk.hear(message)
+            pbx.take(message)
+        at = heard[cut - 1].at or 0.0
+        desk.tell(LinkLost(at=at))
+        desk.tracker = Tracker()
+        for event in told_as_events(desk.tracker, pbx.snapshot(), at):
+            desk.tell(event)
+        for message in heard[cut:]:
+            desk.hear(message)
+        before = f"{name}, before {cut}: {heard[cut].name} {heard[cut].headers.get('Channel')}"
+        assert summary(desk) == summary(whole), before
+        for call in desk.calls:
+            for leg in call.legs:
+                assert leg.talk_seconds == pytest.approx(talked[leg.id], abs=0.05), before
