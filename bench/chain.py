@@ -24,7 +24,7 @@ from lab.process import until
 from lab.sipp import SipMessage, SippAgent
 from lab.site import SERVICE, Site
 
-RUNS = 2
+RUNS = 3
 AGENTS = 40
 RATES = (5, 20)
 SECONDS = 8
