@@ -8,7 +8,7 @@ demo: setup
 	@.venv/bin/python -m lab.demo $(if $(ONCE),--once)
 
 test: setup
-	@.venv/bin/pytest
+	@.venv/bin/pytest -n 2 --dist loadfile
 
 check: setup
 	@.venv/bin/ruff format --check .

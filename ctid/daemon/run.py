@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0
 _ROSTER_EVERY = 2.0
-_COUNT_EVERY = 15.0
+_COUNT_EVERY = 60.0
 #: How long a stop waits for the last writes.
 _DRAIN = 5.0
 #: The dialplan's CTID_LEASE: a heartbeat later than this lets the fallback take the callers.

@@ -23,6 +23,8 @@ from ctid.domain.types import AgentStatus, CallId, CallRecord
 log = structlog.get_logger(__name__)
 
 _BATCH = 200
+#: A call changes some eight times a second while it is set up: gathered this long, in seconds, that is one write.
+_GATHER = 0.05
 _FIRST_RETRY = 0.25
 _LAST_RETRY = 5.0
 
@@ -65,6 +67,7 @@ class Writer:
         retry = _FIRST_RETRY
         while True:
             await self._news.wait()
+            await asyncio.sleep(_GATHER)
             self._news.clear()
             while self.pending:
                 try:
