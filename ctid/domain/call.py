@@ -189,6 +189,7 @@ class Call:
     ticket_wanted_by: AgentId | None = None  # answered, but who is calling is not known yet
     recording_path: str | None = None
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
+    measuring: set[str] = field(default_factory=set)  # recordings whose measure was asked for and is not there
     legs: dict[LegId, Leg] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     confirmed: bool = True

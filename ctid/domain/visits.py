@@ -408,6 +408,7 @@ def on_recording_measured(world: World, event: ev.RecordingMeasured) -> None:
     call = world.call(event.call_id)
     if call is None:
         return
+    call.measuring.discard(event.recording.id)
     call.recordings[event.recording.id] = event.recording
     world.touch(call)
 
@@ -423,10 +424,14 @@ def _show_recording(world: World, call: Call) -> None:
 
 
 def _measure(world: World, call: Call, path: str) -> None:
+    recording_id = _recording_id(world, path)
+    if recording_id in call.measuring:  # the hangup handler told of it, and the call's end finds it not measured yet
+        return
+    call.measuring.add(recording_id)
     world.do(
         MeasureRecording(
             call_id=call.id,
-            recording_id=_recording_id(world, path),
+            recording_id=recording_id,
             path=path,
             expected_seconds=call.bridged_seconds(),
         )
