@@ -115,13 +115,14 @@ class CallEnteredCtid(PbxEvent, frozen=True, gc=False, kw_only=True):
 
 
 class CallerWaits(PbxEvent, frozen=True, gc=False, kw_only=True):
-    """``UserEvent CtidWait``."""
+    """``UserEvent CtidWait``. ``why`` and ``cause`` are ``DIALSTATUS`` and Q.850 number of the try before."""
 
     uniqueid: str
     channel: str
     seq: int
     dialled: str | None
     why: str | None
+    cause: int = 0
 
 
 class CallerOverflowed(PbxEvent, frozen=True, gc=False, kw_only=True):
@@ -251,6 +252,7 @@ def _ctid_wait(m: Message) -> CallerWaits:
         seq=int(m.headers["Seq"]),
         dialled=m.get("Did"),
         why=m.get("Why"),
+        cause=_whole(m.get("Cause")),
     )
 
 

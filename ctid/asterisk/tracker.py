@@ -291,7 +291,12 @@ class Tracker:
     def _on_wait(self, e: pbx.CallerWaits) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:
             yield ev.CallerHeld(
-                at=self._at, call_id=channel.call, channel=e.channel, seq=e.seq, dialled=e.dialled, why=e.why
+                at=self._at,
+                call_id=channel.call,
+                channel=e.channel,
+                seq=e.seq,
+                dialled=e.dialled,
+                why=_exact(e.why, e.cause),
             )
 
     def _on_overflow(self, e: pbx.CallerOverflowed) -> Iterator[ev.Event]:
@@ -356,12 +361,15 @@ class Tracker:
 
 
 def _result(dial_status: str | None, cause: int) -> LegResult:
-    """What became of an unanswered leg: its dial's status, which the hangup cause makes more exact.
+    """What became of an unanswered leg, by its dial's status or, without one, the hangup cause."""
+    status = _exact(dial_status, cause) or RESULT_BY_CAUSE.get(cause, "CANCEL")
+    return _RESULTS.get(status, LegResult.FAILED)
 
-    Of a phone that refused, ``DialEnd`` says NOANSWER when it had not rung before.
-    """
-    if cause == _CALL_REJECTED and dial_status in {"NOANSWER", "BUSY", "CHANUNAVAIL", "CONGESTION", None}:
-        return LegResult.REJECTED
+
+def _exact(dial_status: str | None, cause: int) -> str | None:
+    """A dial's status made exact by the cause: of a phone that refuses Asterisk says NOANSWER or CHANUNAVAIL, too."""
+    if cause == _CALL_REJECTED and dial_status in {"NOANSWER", "BUSY", "CHANUNAVAIL", "CONGESTION"}:
+        return "REJECTED"
     if cause == _USER_BUSY and dial_status == "NOANSWER":
-        return LegResult.BUSY
-    return _RESULTS.get(dial_status or RESULT_BY_CAUSE.get(cause, "CANCEL"), LegResult.FAILED)
+        return "BUSY"
+    return dial_status

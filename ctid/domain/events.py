@@ -66,7 +66,7 @@ class CallerHeld(Event):
     """The dialplan holds the caller and asks for a route (``UserEvent CtidWait``).
 
     ``channel`` is the held channel's name and ``seq`` the fencing number a route must quote. ``why`` is the ``DIALSTATUS``
-    of the try before, ``None`` on the first.
+    of the try before, REJECTED where its cause says so, ``None`` on the first.
     """
 
     call_id: CallId

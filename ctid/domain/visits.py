@@ -32,6 +32,7 @@ from ctid.domain.world import REMEMBERED_SECONDS, World
 #: What the dialplan's ``Why`` (a ``DIALSTATUS``) says of the try before.
 _WHY = MappingProxyType(
     {
+        "REJECTED": LegResult.REJECTED,
         "NOANSWER": LegResult.NO_ANSWER,
         "BUSY": LegResult.BUSY,
         "CONGESTION": LegResult.FAILED,
@@ -39,6 +40,10 @@ _WHY = MappingProxyType(
         "CANCEL": LegResult.CANCELLED,
     }
 )
+
+
+#: How long after a refused route the caller is offered to the next agent, in seconds.
+_REFUSED_PAUSE = 0.5
 
 
 def on_call_started(world: World, event: ev.CallStarted) -> None:
@@ -188,8 +193,9 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
     call.confirmed = call.confirmed or _seen(event)
     leg = call.legs.get(event.leg_id)
     offered = call.offer is not None and call.offer.endpoint == event.endpoint
-    # Whoever the call was offered to, though they may have moved to another phone since.
-    agent = call.offer.agent if offered and call.offer is not None else world.agent_at(event.endpoint)
+    agent = world.agent_at(event.endpoint)
+    if agent is None and offered and call.offer is not None:
+        agent = call.offer.agent  # who left the phone while the call was on its way to it
     if leg is not None:
         leg.confirmed = leg.confirmed or _seen(event)
         leg.endpoint = event.endpoint
@@ -322,7 +328,7 @@ def on_leg_ended(world: World, event: ev.LegEnded) -> None:
         _unseat(world, leg)
         if leg.pop is not None:
             world.pop(call, leg, PopState.ENDED if answered else PopState.WITHDRAWN, event.at)
-    if leg.offered and not answered and call.offer is not None and call.offer.agent == leg.agent:
+    if leg.offered and not answered and call.offer is not None and call.offer.endpoint == leg.endpoint:
         # The dialplan brings the caller back with a new sequence number; until then the offer stands resolved.
         serving.release(world, call, leg.result, event.at)
     world.touch(call)
@@ -554,11 +560,16 @@ def on_phone_reached(world: World, event: ev.PhoneReached) -> None:
 
 
 def on_route_refused(world: World, event: ev.RouteRefused) -> None:
-    """The caller's channel is gone, or the command came too late: the agent is free again at once."""
+    """The PBX certainly did not take the route: the agent is free at once, and the caller goes to the next in a moment.
+
+    Not at once: mostly the caller's channel is gone, and the call's end is on its way.
+    """
     call = world.call(event.call_id)
-    if call is not None and call.offer is not None and call.offer.seq == event.seq:
-        serving.release(world, call, None, event.at)
-        world.timers.set(("offer", call.id), event.at + world.policy.reservation_slack_seconds)
+    if call is None or call.offer is None or call.offer.seq != event.seq:
+        return
+    call.tried.add(call.offer.agent)  # the phone's name may be what was refused
+    serving.release(world, call, None, event.at)
+    world.timers.set(("offer", call.id), event.at + _REFUSED_PAUSE)
 
 
 # -- within ------------------------------------------------------------------------------------------------------------
