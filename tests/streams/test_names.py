@@ -3,6 +3,7 @@
 import pytest
 
 from ctid.asterisk.channels import Channel, Graph, endpoint_of
+from ctid.asterisk.tracker import _result
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,29 @@ def test_a_channels_endpoint(channel: str, endpoint: str) -> None:
 
 def channel(name: str, **more: object) -> Channel:
     return Channel(id=name, name=name, call="1", endpoint=endpoint_of(name), seen_at=0.0, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "result"),
+    [
+        ("NOANSWER", 0, "no_answer"),
+        ("NOANSWER", 19, "no_answer"),
+        ("NOANSWER", 17, "busy"),
+        ("NOANSWER", 21, "rejected"),
+        ("BUSY", 17, "busy"),
+        ("BUSY", 21, "rejected"),
+        ("CHANUNAVAIL", 20, "unreachable"),
+        ("CHANUNAVAIL", 21, "rejected"),
+        ("CONGESTION", 34, "failed"),
+        ("CANCEL", 0, "cancelled"),
+        (None, 21, "rejected"),
+        (None, 17, "busy"),
+        (None, 16, "cancelled"),
+        ("MOON", 0, "failed"),
+    ],
+)
+def test_what_became_of_a_phone_that_was_not_answered(status: str | None, cause: int, result: str) -> None:
+    assert _result(status, cause) == result
 
 
 @pytest.mark.parametrize("technology", ["PJSIP", "SIP", "IAX2", "DAHDI", "Skinny"])
