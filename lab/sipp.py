@@ -3,6 +3,7 @@
 Law: what happened is read from the SIP messages that SIPp itself logged, with their times; never guessed.
 """
 
+import asyncio
 import contextlib
 import itertools
 import re
@@ -22,6 +23,8 @@ from lab.process import LabError, Process, free_port, tool, until
 SCENARIOS = Path(__file__).parent / "scenarios"
 FOR_EVER_MS = 86_400_000
 
+#: How often a phone tries to get its ports.
+BINDS = 5
 Behaviour = Literal["answer", "never", "busy", "reject", "unavailable"]
 STATUS = {"busy": "486 Busy Here", "reject": "603 Decline", "unavailable": "480 Temporarily Unavailable"}
 REFUSALS = (401, 403, 404, 408, 480, 484, 486, 487, 488, 500, 503, 603)
@@ -193,8 +196,15 @@ class SippAgent(_Sipp):
             scenario = _filled("never")
         else:
             scenario = _filled("refuse", status=STATUS[self.behaviour])
-        process = self.run(scenario)
-        await process.ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
+        for left in reversed(range(BINDS)):
+            try:
+                await self.run(scenario).ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
+            except LabError:  # a port just let go, or one that some other program took for a moment
+                if not left:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return
 
     async def behave(self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None) -> None:
         """Treats later calls in another way; its present calls are left without a word."""

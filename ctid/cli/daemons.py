@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,8 +28,8 @@ def run(
     settings = read_settings(config, pbx=True)
     from ctid.daemon.run import run as route
 
-    with _logged(settings):
-        asyncio.run(route(settings, upgrade=upgrade))
+    with _logged(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(route(settings, upgrade=upgrade))
 
 
 def web(*, config: ConfigFile = None) -> None:
@@ -39,6 +39,16 @@ def web(*, config: ConfigFile = None) -> None:
 
     with _logged(settings):
         asyncio.run(serve(settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster event loop where the extra ``speed`` is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 @contextmanager

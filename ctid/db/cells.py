@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 Cells = Mapping[str, str]
 
-_TOPIC_KEY = re.compile(r"[\w.@-]{1,64}")
+_TOPIC_KEY = re.compile(r"\w[\w.@-]{0,63}")  # the same as config\'s AGENT_ID: MQTT takes no other
 _TECHNOLOGY = re.compile(r"^(?:PJSIP|SIP|IAX2)/", re.IGNORECASE)
-_ENDPOINT = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,79}")  # what the dialplan lets through to Dial()
 _PIN = re.compile(r"[0-9]{4,16}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -57,7 +57,7 @@ def topic_key(cell: Cells, column: str) -> str:
     """A key that can stand in an MQTT topic and be keyed into a URL."""
     given = key(cell, column)
     if not _TOPIC_KEY.fullmatch(given):
-        raise BadCell(f"{column}: {shown(given)} may hold letters, digits and . _ - @ only")
+        raise BadCell(f"{column}: {shown(given)} may hold letters, digits and . _ - @ only, the first no sign")
     return given
 
 
@@ -104,7 +104,9 @@ def endpoint(cell: Cells, column: str) -> str | None:
     if not given:
         return None
     if not _ENDPOINT.fullmatch(given):
-        raise BadCell(f"{column}: {shown(given)} is not an endpoint's name (letters, digits and . _ - only)")
+        raise BadCell(
+            f"{column}: {shown(given)} is no endpoint's name that ctid can dial (letters, digits, _ and - only)"
+        )
     return given
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ctid.domain import events as ev
 from ctid.domain.actions import CheckPin, NoteOddity, Reply, Say
 from ctid.domain.agent import Desk
-from ctid.domain.types import Agent, AgentState, AgentStatus, Endpoint
+from ctid.domain.types import Agent, AgentState, AgentStatus, Direction, Endpoint
 from ctid.domain.world import World
 
 #: Wrap-up can't be extended past this many seconds from now.
@@ -85,6 +85,9 @@ def on_sign_in(world: World, event: ev.SignInAsked) -> None:
     phone = event.phone or desk.phone or desk.agent.phone
     if phone is None:
         _answer(world, event.request, "no phone: name the phone you sit at in `phone`")
+        return
+    if phone != desk.phone and _in_customers_call(world, phone):
+        _answer(world, event.request, f"phone {phone} is in a call: sign in there when it is over")
         return
     _sit(world, desk, phone, event.at)
     world.touch_desk(desk)
@@ -184,6 +187,21 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
 
 
 # -- within ------------------------------------------------------------------------------------------------------------
+
+
+def _in_customers_call(world: World, phone: Endpoint) -> bool:
+    """Whether a customer is on the way to this phone or in conversation there: nobody else sits down in the midst of it.
+
+    The call by which a feature code is dialled is no customer's.
+    """
+    if world.phone(phone).reserved_for is not None:
+        return True
+    return any(
+        leg.live and leg.endpoint == phone and call.direction is not Direction.INTERNAL
+        for call in world.calls.values()
+        if call.live
+        for leg in call.legs.values()
+    )
 
 
 def _sit(world: World, desk: Desk, phone: Endpoint, at: float) -> None:

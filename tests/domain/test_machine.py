@@ -61,8 +61,9 @@ class CallCentre(RuleBasedStateMachine):
 
     # -- the world -----------------------------------------------------------------------------------------------------
 
-    def tell(self, event: ev.Event) -> None:
-        for action in self.acd.handle(event):
+    def tell(self, event: ev.Event) -> list[act.Action]:
+        made = self.acd.handle(event)
+        for action in made:
             if isinstance(action, act.Ring):
                 phone = action.endpoint
                 if self.held.get(action.call_id) == action.seq:  # else the dialplan's fence throws it away
@@ -73,6 +74,7 @@ class CallCentre(RuleBasedStateMachine):
                 self.asked.append(action.call_id)
             elif isinstance(action, act.NoteCallEnded):
                 self.ended[action.call.id] += 1
+        return made
 
     def in_use(self, phone: str) -> bool:
         live = [p for _, p in self.ringing.values()] + [p for _, p, _ in self.talking.values()]
@@ -95,7 +97,9 @@ class CallCentre(RuleBasedStateMachine):
 
     @rule(agent=st.sampled_from(AGENTS), phone=st.sampled_from(AGENTS))
     def sign_in(self, agent: str, phone: str) -> None:
-        self.tell(ev.SignInAsked(at=self.now, request=ev.Request(agent=agent, id="1"), phone=phone))
+        made = self.tell(ev.SignInAsked(at=self.now, request=ev.Request(agent=agent, id="1"), phone=phone))
+        if any(isinstance(a, act.Reply) and a.error is not None for a in made):
+            return
         self.seated = {p: a for p, a in self.seated.items() if a != agent}
         self.seated[phone] = agent
 

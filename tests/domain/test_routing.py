@@ -259,6 +259,13 @@ def test_a_route_the_pbx_refuses_frees_the_agent_at_once():
     assert centre.state("ann") is AgentState.IDLE
 
 
+def test_after_a_refused_route_the_caller_goes_to_the_next_agent_not_to_the_same_for_ever():
+    centre = Centre("ann", "bob")
+    assert rung(centre.arrive("1")) == ["ann"]
+    centre.tell(ev.RouteRefused(at=centre.now, call_id="1", seq=1, reason="no such phone"))
+    assert rung(centre.wait(1)) == ["bob"]
+
+
 def test_an_offer_the_pbx_never_speaks_of_expires_and_the_caller_is_offered_again():
     centre = Centre("ann", policy=Policy(timezone="UTC", ring_seconds=20))
     assert rung(centre.arrive("1")) == ["ann"]

@@ -261,6 +261,16 @@ def test_signing_in_elsewhere_moves_the_agent_and_signs_the_former_occupant_out(
     assert centre.calls["1"].decisions[0].chosen == "ann"
 
 
+def test_nobody_sits_down_at_a_phone_in_the_midst_of_anothers_call():
+    centre = Centre("ann", "bob")
+    leg = answered(centre)
+    [refused] = of(act.Reply, centre.sign_in("bob", "ann"))
+    assert refused.error == "phone ann is in a call: sign in there when it is over"
+    centre.hangs_up("1", leg)
+    [granted] = of(act.Reply, centre.sign_in("bob", "ann"))
+    assert granted.error is None
+
+
 def test_signing_in_at_a_phone_asks_for_the_pin_and_a_wrong_one_is_denied():
     centre = Centre("ann", signed_in=False)
 
