@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from lab.process import LabError, until
+from lab.process import until
 from lab.sipp import SippCall
 from lab.site import SERVICE, Site
 
@@ -152,9 +152,5 @@ async def opened(site: Site) -> AsyncIterator[Centre]:
         for agent in site.agents:
             await site.phone(agent, tone=PITCH[agent])
         centre = Centre(site)
-        try:
-            yield centre
-        except LabError as error:
-            assert site.daemon is not None
-            raise LabError(f"{error}\n{site.daemon.tail(30)}") from error
+        yield centre
         assert centre.complaints() == []

@@ -1,0 +1,265 @@
+"""What breaks in a call centre, broken on purpose: nobody is lost, and the books are right afterwards."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from lab.postgres import Postgres
+from lab.process import free_port, until
+from lab.site import Site
+from tests.chain.centre import CHEN, CSV, Centre, opened, sound
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Wire:
+    """A TCP proxy before Asterisk's AMI that can be cut."""
+
+    def __init__(self, to: int) -> None:
+        self.port, self._to = free_port(), to
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
+
+    async def cut(self) -> None:
+        """Everything through it breaks off, and nothing gets through any more."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        self._writers |= {writer, far_writer}
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await source.read(65536):
+                sink.write(chunk)
+                await sink.drain()
+        except OSError:
+            pass
+        sink.transport.abort()
+
+
+class Broken(Centre):
+    def __init__(self, site: Site, wire: Wire) -> None:
+        super().__init__(site)
+        self.wire = wire
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broken]:
+    site = Site(folder=tmp_path_factory.mktemp("site"), csv=CSV, ring_seconds=3, routing="missed_in_a_row = 0")
+    wire = Wire(site.asterisk.ami_port)
+    config = site.config.read_text()
+    site.config.write_text(config.replace(f"port = {site.asterisk.ami_port}\n", f"port = {wire.port}\n"))
+    await wire.mend()
+    async with opened(site):
+        yield Broken(site, wire)
+    await wire.cut()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def centre(running: Broken) -> Broken:
+    await running.tidy()
+    return running
+
+
+async def resynced(centre: Broken, times: int) -> None:
+    assert centre.site.daemon is not None
+    await until(lambda: said(centre, '"pbx.resynced"') > times, "ctid has read the PBX's state anew")
+
+
+def said(centre: Broken, word: str) -> int:
+    assert centre.site.daemon is not None
+    return centre.site.daemon.output.read_text(errors="replace").count(word)
+
+
+@asynccontextmanager
+async def kept_alive(centre: Broken) -> AsyncIterator[None]:
+    """The lease goes on without ctid."""
+
+    async def beat() -> None:
+        while True:
+            now = str(int(time.time()))
+            await centre.site.asterisk.ami.action("Setvar", Variable="CTID_HEARTBEAT", Value=now)
+            await asyncio.sleep(0.5)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
+async def test_a_restart_in_mid_call_keeps_the_books_exact(centre: Broken) -> None:
+    placed, agent, pop = await centre.comes_in("02155640001")
+    async with placed:
+        await centre.talks(agent, pop["call_id"])
+        await sound(1)
+        await centre.site.stop_daemon()
+        await centre.site.start_daemon()
+        await sound(1)
+        await placed.hang_up()
+    call = await centre.ended("02155640001")
+    [leg] = call["legs"]
+    assert (leg["result"], leg["certainty"], call["outcome"]) == ("answered", "exact", "answered")
+    [recording] = call["recordings"]
+    assert recording["state"] == "complete"
+    assert leg["talk_seconds"] == pytest.approx(recording["seconds"], abs=0.5)
+    state = await centre.listener.becomes(agent, "idle")
+    assert state["talk_seconds_today"] == pytest.approx(leg["talk_seconds"], abs=0.01)
+
+
+async def test_ctid_killed_with_callers_on_hold_loses_none_of_them(centre: Broken) -> None:
+    for agent in centre.agents:
+        await centre.listener.command(agent, "pause", reason="meeting")
+    callers = [f"0215564100{n}" for n in range(5)]
+    pbx = centre.site.asterisk.ami
+    async with AsyncExitStack() as stack:
+        placed = [await stack.enter_async_context(centre.site.call(caller)) for caller in callers]
+        for caller in callers:
+            await centre.waits(caller)
+        known = len(pbx.events("CtidFailsafe"))
+        last_beat = float((await pbx.action("Getvar", Variable="CTID_HEARTBEAT"))["Value"])
+        await centre.site.kill_daemon()
+        await until(lambda: len(pbx.events("CtidFailsafe")) >= known + 5, "all five are with the fallback", limit=10)
+        late = [float(e["Timestamp"]) - last_beat for e in pbx.events("CtidFailsafe")[known:]]
+        assert all(call.live for call in placed)
+        assert max(late) < 3 + 1 + 1 + 2  # lease, tick, whole seconds; the last beat may be one newer
+        await centre.site.start_daemon()
+        for call in placed:
+            await call.hang_up()
+    for caller in callers:
+        call = await centre.ended(caller)
+        assert (call["via"], call["outcome"] in ("abandoned", "answered")) == ("failsafe", True)
+
+
+async def test_ctid_back_within_the_lease_adopts_and_routes_the_callers_on_hold(centre: Broken) -> None:
+    for agent in centre.agents:
+        await centre.listener.command(agent, "pause", reason="meeting")
+    async with centre.site.call("02155642001") as placed:
+        await centre.waits("02155642001")
+        await centre.site.stop_daemon()
+        async with kept_alive(centre):  # however long Python takes to start on a busy machine
+            await centre.site.start_daemon()
+        before = centre.invites()
+        await centre.listener.command("agent3", "resume")
+        assert await centre.rung(before) == "agent3"
+        await until(lambda: centre.shown("02155642001")[-1]["answered_at"] is not None, "answered")
+        await placed.hang_up()
+    call = await centre.ended("02155642001")
+    assert (call["via"], call["agent"], call["outcome"]) == ("ctid", "agent3", "answered")
+
+
+async def test_a_cut_link_to_the_pbx_is_mended_and_the_books_go_on(centre: Broken) -> None:
+    first, agent, pop = await centre.comes_in("02155643001")
+    async with first:
+        await centre.talks(agent, pop["call_id"])
+        await sound(0.5)
+        times = said(centre, '"pbx.resynced"')
+        await centre.wire.cut()
+        await until(lambda: said(centre, '"ami.down"'), "ctid sees that the link is gone")
+        await centre.wire.mend()
+        await resynced(centre, times)
+        second, other, pop2 = await centre.comes_in("02155643002")
+        async with second:
+            assert other != agent
+            await centre.talks(other, pop2["call_id"])
+            await second.hang_up()
+        await first.hang_up()
+    call = await centre.ended("02155643001")
+    [leg] = call["legs"]
+    assert (call["outcome"], leg["agent"], leg["certainty"]) == ("answered", agent, "exact")
+    [recording] = call["recordings"]
+    assert leg["talk_seconds"] == pytest.approx(recording["seconds"], abs=0.5)
+
+
+async def test_a_call_that_ends_while_the_link_is_cut_ends_in_the_books(centre: Broken) -> None:
+    placed, agent, pop = await centre.comes_in("02155643003")
+    async with placed:
+        await centre.talks(agent, pop["call_id"])
+        await sound(1)
+        times = said(centre, '"pbx.resynced"')
+        await centre.wire.cut()
+        await placed.hang_up()
+    await centre.wire.mend()
+    await resynced(centre, times)
+    call = await centre.ended("02155643003")
+    [leg] = call["legs"]
+    assert (call["outcome"], leg["result"]) == ("answered", "answered")
+    assert leg["certainty"] in ("backfilled", "estimated")
+    assert [r["state"] for r in call["recordings"]] == ["complete"]
+    await centre.listener.becomes(agent, "idle")
+
+
+async def test_a_killed_broker_comes_back_with_states_and_pops_go_on(centre: Broken) -> None:
+    before = centre.invites()
+    await centre.site.broker.kill()
+    async with centre.site.call("02155644001") as placed:
+        await until(lambda: centre.invites() != before, "a phone rings without a broker")
+        await centre.site.broker.start()
+        await centre.listener.__aexit__()
+        centre.listener.heard.clear()
+        await centre.listener.__aenter__()
+        for agent in centre.agents:
+            await until(lambda agent=agent: centre.listener.state(agent), f"{agent}'s state is retained")
+        await placed.hang_up()
+    await centre.all_idle()
+    call = await centre.one_call("02155644002")
+    assert centre.states(call["agent"], call["id"]) == ["ringing", "answered", "ended"]
+
+
+async def test_a_locked_database_delays_no_call_and_loses_nothing(centre: Broken) -> None:
+    with closing(sqlite3.connect(centre.site.state / "ctid.db", isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        placed, agent, pop = await centre.comes_in(CHEN)  # nobody can say who this is
+        async with placed:
+            await centre.talks(agent, pop["call_id"])
+            await sound(2)
+            await placed.hang_up()
+        lock.execute("ROLLBACK")
+    call = await centre.in_the_books(CHEN)
+    assert (call["outcome"], call["agent"]) == ("answered", agent)
+    assert [r["state"] for r in call["recordings"]] == ["complete"]
+    await until(lambda: len(centre.shown(CHEN)[-1]["ticket_ids"]) == 1, "the ticket is there")
+
+
+async def test_postgresql_as_the_database_and_away_for_a_while(tmp_path: Path) -> None:
+    async with Postgres(tmp_path / "postgres") as postgres:
+        url = await postgres.database("ctid")
+        async with opened(Site(folder=tmp_path / "site", csv=CSV, ring_seconds=3, database=url)) as centre:
+            call = await centre.one_call(CHEN, 1.0)
+            assert (call["agent"], call["ticket_ids"]) == ("agent2", ["1001"])
+            await centre.all_idle()
+            await postgres.kill()
+            placed, agent, pop = await centre.comes_in("02155645001")
+            async with placed:
+                await centre.talks(agent, pop["call_id"])
+                await sound(1)
+                await placed.hang_up()
+            await postgres.start()
+            books = await centre.in_the_books("02155645001")
+            assert (books["outcome"], books["agent"]) == ("answered", agent)
+            assert [r["state"] for r in books["recordings"]] == ["complete"]
+            await until(
+                lambda: len(centre.shown("02155645001")[-1]["ticket_ids"]) == 1, "the ticket is there", limit=20
+            )
+            await centre.site.stop_daemon()
+            await centre.site.start_daemon()
+            await centre.all_idle()
+            after = {agent: (centre.listener.state(agent) or {})["talk_seconds_today"] for agent in centre.agents}
+            assert after[agent] >= sum(leg["talk_seconds"] for leg in books["legs"]) - 0.01
