@@ -21,7 +21,10 @@ from ctid.domain.types import Certainty
 
 #: No more of the file's end than this is looked at: some 100,000 calls.
 MOST_BYTES = 128 * 1024 * 1024
+#: A call that began longer ago, in seconds, is not pieced together.
+LONGEST_CALL = 4 * 3600.0
 COLUMNS = 11
+_BLOCK = 1024 * 1024
 
 
 class CelRow(msgspec.Struct, frozen=True, gc=False):
@@ -45,13 +48,7 @@ def read(file: Path, since: float) -> list[CelRow]:
 
     Raises ``OSError`` for a file that can't be read.
     """
-    with file.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - MOST_BYTES))
-        if size > MOST_BYTES:
-            stream.readline()  # the first is cut
-        text = stream.read().decode("utf-8", "replace")
-    rows = [row for line in csv.reader(text.splitlines(), strict=False) if (row := _row(line)) is not None]
+    rows = [row for line in _tail(file, since - LONGEST_CALL) if (row := _row(line)) is not None]
     alive = {row.linkedid for row in rows if row.at >= since}
     return [row for row in rows if row.linkedid in alive]
 
@@ -108,7 +105,29 @@ def _told(row: CelRow, causes: dict[str, int]) -> Iterator[pbx.PbxEvent]:
             yield pbx.CallerInFailsafe(at=row.at, uniqueid=row.uniqueid)
 
 
-def _row(cells: list[str]) -> CelRow | None:
+def _tail(file: Path, since: float) -> list[str]:
+    """The file's last lines, from one before ``since`` on; read from the end, for the file may hold months."""
+    with file.open("rb") as stream:
+        position = stream.seek(0, 2)
+        oldest = max(0, position - MOST_BYTES)
+        text = b""
+        while position > oldest:
+            step = min(_BLOCK, position - oldest)
+            position -= step
+            stream.seek(position)
+            text = stream.read(step) + text
+            first = _row(text[text.find(b"\n") + 1 :].split(b"\n", 1)[0].decode("utf-8", "replace"))
+            if first is not None and first.at < since:
+                break
+    lines = text.decode("utf-8", "replace").splitlines()
+    return lines[1:] if position else lines  # the first is cut
+
+
+def _row(line: str) -> CelRow | None:
+    try:
+        cells = next(csv.reader([line]), [])
+    except csv.Error:
+        return None
     if len(cells) != COLUMNS:
         return None
     kind, at, *rest = cells

@@ -33,6 +33,8 @@ class Channel:
     originator: bool = False
     known: bool = False  # the core was told of its leg
     peers: tuple[str, ...] | None = None
+    bridged_since: float | None = None
+    bridged_seconds: float | None = 0.0  # in any bridge; None when its beginning was not seen
 
     @property
     def leads(self) -> bool:

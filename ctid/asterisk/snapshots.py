@@ -11,7 +11,7 @@ from ctid.asterisk.tracker import Tracker
 from ctid.asterisk.wire import Message
 from ctid.domain.events import Event
 
-_WAIT, _FAILSAFE, _OUT = "ctid-wait", "ctid-failsafe", "ctid-out"
+_WAIT, _FAILSAFE = "ctid-wait", "ctid-failsafe"
 
 
 def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Event]:
@@ -44,7 +44,9 @@ def _from_dialplan(seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str 
     said: list[pbx.PbxEvent] = []
     if (file := of_ctid.get("CTID_FILE")) is not None:
         did = of_ctid.get("CTID_DID")
-        said.append(pbx.CallEnteredCtid(uniqueid=seen.uniqueid, outbound=context == _OUT, dialled=did, file=file))
+        said.append(
+            pbx.CallEnteredCtid(uniqueid=seen.uniqueid, outbound="CTID_SEQ" not in of_ctid, dialled=did, file=file)
+        )
         seq = of_ctid.get("CTID_SEQ", "")
         if context == _WAIT and seq.isdecimal():
             said.append(

@@ -2,7 +2,7 @@
 
 Law: typed PBX events in, domain events out, in order, with no I/O and no clock. It knows channels, bridges and Local halves;
 it does not know who is an agent, nor what a call is worth. A call's id is the first Linkedid seen: when channels of two calls
-meet, Asterisk rewrites Linkedids, and the older call survives.
+meet, Asterisk rewrites Linkedids; the call that came through ctid's dialplan survives, of two such the older.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Tracker:
         self._calls: dict[CallId, int] = {}  # live calls in the order they began
         self._born = 0
         self._alias: dict[str, CallId] = {}  # a Linkedid that was rewritten -> the call that survived
+        self._entered: set[CallId] = set()  # live calls that came through ctid's dialplan: a customer is in them
         self._size: dict[CallId, int] = {}  # live channels per call
         self._in_use: dict[str, int] = {}  # live channels per endpoint
         self._at = 0.0
@@ -99,6 +100,7 @@ class Tracker:
         inside: list[Channel] = []
         for bridge, members in bridges:
             for channel in filter(None, map(self._graph.channels.get, members)):
+                channel.bridged_seconds = None
                 self._graph.enter(channel, bridge)
                 inside.append(channel)
         for channel in inside:  # only now: of a Local channel that joins two bridges both must be known
@@ -185,6 +187,7 @@ class Tracker:
         self._size[channel.call] -= 1
         if not self._size[channel.call]:
             del self._size[channel.call], self._calls[channel.call]
+            self._entered.discard(channel.call)
             self._alias = {linked: call for linked, call in self._alias.items() if call != channel.call}
             yield ev.CallEnded(at=self._at, call_id=channel.call)
 
@@ -226,6 +229,7 @@ class Tracker:
             return
         before = [c for c in self._graph.component(channel) if c is not channel]
         self._graph.enter(channel, e.bridge)
+        channel.bridged_since = self._at if channel.bridged_since is None else channel.bridged_since
         yield from self._heard(channel)
         for other in before:
             yield from self._heard(other)
@@ -236,6 +240,9 @@ class Tracker:
             return
         before = self._graph.component(channel)
         self._graph.leave(channel)
+        if channel.bridged_seconds is not None and channel.bridged_since is not None:
+            channel.bridged_seconds += self._at - channel.bridged_since
+        channel.bridged_since = None
         for other in before:
             yield from self._heard(other)
 
@@ -261,7 +268,7 @@ class Tracker:
                 yield ev.TalkStarted(at=self._at, call_id=member.call, leg_id=member.id, peers=peers)
 
     def _merge(self, members: list[Channel]) -> Iterator[ev.Event]:
-        calls = sorted({c.call for c in members}, key=self._calls.__getitem__)
+        calls = sorted({c.call for c in members}, key=lambda call: (call not in self._entered, self._calls[call]))
         survivor = calls[0]
         for call in calls[1:]:
             for channel in self._graph.channels.values():
@@ -269,6 +276,7 @@ class Tracker:
                     channel.call = survivor
             self._size[survivor] += self._size.pop(call)
             del self._calls[call]
+            self._entered.discard(call)
             self._alias[call] = survivor
             for linked, target in self._alias.items():
                 if target == call:
@@ -279,6 +287,7 @@ class Tracker:
 
     def _on_start(self, e: pbx.CallEnteredCtid) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:
+            self._entered.add(channel.call)
             yield ev.CallEntered(
                 at=self._at,
                 call_id=channel.call,
@@ -309,7 +318,13 @@ class Tracker:
 
     def _on_visit_ended(self, e: pbx.VisitEnded) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None and e.file is not None:
-            yield ev.RecordingClosed(at=self._at, call_id=channel.call, path=e.file, size=e.size)
+            yield ev.RecordingClosed(
+                at=self._at,
+                call_id=channel.call,
+                path=e.file,
+                size=e.size,
+                bridged_seconds=channel.bridged_seconds,
+            )
 
     def _on_code(self, e: pbx.CodeKeyed) -> Iterator[ev.Event]:
         yield ev.CodeDialled(
@@ -320,6 +335,7 @@ class Tracker:
             command=e.command,
             agent=e.agent,
             pin=e.pin,
+            call_id=channel.call if (channel := self._graph.channels.get(e.uniqueid)) is not None else None,
         )
 
     def _on_hold(self, e: pbx.HoldChanged) -> Iterator[ev.Event]:

@@ -82,10 +82,10 @@ class Answers:
     async def _check_pin(self, action: CheckPin) -> None:
         try:
             async with faults(self._engine):
-                ok = await self._agents.check_pin(action.request.agent, action.pin)
+                ok: bool | None = await self._agents.check_pin(action.request.agent, action.pin)
         except DatabaseFault as fault:
             log.warning("agent.pin_not_checked", agent=action.request.agent, error=str(fault))
-            ok = False
+            ok = None
         self._inbox.put(PinChecked(at=self._now(), request=action.request, ok=ok))
 
     async def _measure(self, action: MeasureRecording) -> None:

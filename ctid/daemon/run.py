@@ -93,7 +93,7 @@ class _Daemon:
             self._link, epoch=f"{time.time() * 10:.0f}", now=self._link.pbx_now, on_refused=self._inbox.put
         )
         self._mqtt = MqttDoor(settings, node_name(settings.ami.pbx), self._inbox.put)
-        self._writer = Writer(database, self._inbox, settings.ami.pbx)
+        self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now)
         self._notifier = Notifier()
         self._last_seen = settings.state.directory / "last-seen"
         self._roster: tuple[Agent, ...] = ()
@@ -173,16 +173,20 @@ class _Daemon:
 
     async def _tick(self) -> None:
         """Tell the core that time passed: each second, and when one of its deadlines is due."""
-        beat_at = 0.0
+        running = asyncio.get_running_loop()
+        beat_at = running.time()
         while True:
-            now = self._link.pbx_now()
+            # Paced by this host's own seconds: the PBX's clock may stand elsewhere, and may be set.
+            now, moment = self._link.pbx_now(), running.time()
             deadline = self._acd.next_deadline
-            if now >= beat_at or (deadline is not None and now >= deadline):
-                beat_at = now + _TICK
+            if moment >= beat_at or (deadline is not None and now >= deadline):
+                beat_at = max(beat_at + _TICK, moment) if moment >= beat_at else beat_at
                 self._inbox.put(TimePassed(at=now))
                 self._watch_inbox()
-            wake = beat_at if deadline is None else min(beat_at, max(deadline, now + 0.005))
-            await asyncio.sleep(min(wake - now, 0.05))
+            wait = beat_at - running.time()
+            if deadline is not None:
+                wait = min(wait, max(deadline - now, 0.005))
+            await asyncio.sleep(min(max(wait, 0.0), 0.05))
 
     def _watch_inbox(self) -> None:
         if self._inbox.overrun:
@@ -286,9 +290,11 @@ class _Daemon:
         if heard is None:
             return
         self._seen_at = heard
+        # The next start reads from CEL what came after the mark: what is not yet written must come after it.
+        mark = self._writer.all_written_at(heard)
         try:
             self._last_seen.touch()
-            os.utime(self._last_seen, (heard, heard))
+            os.utime(self._last_seen, (mark, mark))
         except OSError as error:
             log.warning("state.not_marked", file=str(self._last_seen), error=error.strerror)
 

@@ -7,6 +7,7 @@ after its call was saved; none of them is dropped. While the database is away th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -30,10 +31,11 @@ _LAST_RETRY = 5.0
 
 
 class Writer:
-    """One task that writes; ``pbx`` names the PBX whose calls these are."""
+    """One task that writes; ``pbx`` names the PBX whose calls these are, ``now`` gives its clock."""
 
-    def __init__(self, engine: Engine, inbox: Inbox, pbx: str) -> None:
+    def __init__(self, engine: Engine, inbox: Inbox, pbx: str, now: Callable[[], float]) -> None:
         self._engine = engine
+        self._now = now
         self._store = Calls(engine)
         self._agents_store = Agents(engine)
         self._tickets_store = Tickets(engine)
@@ -42,6 +44,7 @@ class Writer:
         self._calls: dict[CallId, CallRecord] = {}
         self._statuses: list[AgentStatus] = []
         self._tickets: dict[CallId, OpenTicket] = {}
+        self._all_written_at: float | None = None
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -62,6 +65,12 @@ class Writer:
     def pending(self) -> int:
         return len(self._calls) + len(self._statuses) + len(self._tickets)
 
+    def all_written_at(self, now: float) -> float:
+        """Up to when, by the PBX's clock, all that was asked for is written; ``now`` when nothing waits."""
+        if not self.pending or self._all_written_at is None:
+            self._all_written_at = now
+        return self._all_written_at
+
     async def run(self) -> None:
         """Write for ever; a database that fails is waited for."""
         retry = _FIRST_RETRY
@@ -70,6 +79,7 @@ class Writer:
             await asyncio.sleep(_GATHER)
             self._news.clear()
             while self.pending:
+                began = self._now()
                 try:
                     await self._write()
                     retry = _FIRST_RETRY
@@ -78,6 +88,8 @@ class Writer:
                     await asyncio.sleep(retry)
                     retry = min(retry * 2, _LAST_RETRY)
                 metrics.DB_PENDING_WRITES.set(self.pending)
+                if not self.pending and self._all_written_at is not None:
+                    self._all_written_at = max(self._all_written_at, began)
             self._idle.set()
 
     async def drain(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ctid.domain import events as ev
-from ctid.domain import serving, staff, visits
+from ctid.domain import keeping, legs, link, serving, staff, visits
 from ctid.domain.actions import Action, Beat
 from ctid.domain.types import AgentState, Line, Policy
 from ctid.domain.world import World
@@ -25,25 +25,25 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.CallOverflowed: visits.on_overflowed,
         ev.CallerIdentified: visits.on_identified,
         ev.CallerLookupFailed: visits.on_lookup_failed,
-        ev.LegOffered: visits.on_leg_offered,
-        ev.LegRang: visits.on_leg_rang,
-        ev.LegAnswered: visits.on_leg_answered,
-        ev.TalkStarted: visits.on_talk_started,
-        ev.TalkStopped: visits.on_talk_stopped,
-        ev.LegHeld: visits.on_leg_held,
-        ev.LegUnheld: visits.on_leg_unheld,
-        ev.LegEnded: visits.on_leg_ended,
+        ev.LegOffered: legs.on_leg_offered,
+        ev.LegRang: legs.on_leg_rang,
+        ev.LegAnswered: legs.on_leg_answered,
+        ev.TalkStarted: legs.on_talk_started,
+        ev.TalkStopped: legs.on_talk_stopped,
+        ev.LegHeld: legs.on_leg_held,
+        ev.LegUnheld: legs.on_leg_unheld,
+        ev.LegEnded: legs.on_leg_ended,
         ev.CallsMerged: visits.on_calls_merged,
         ev.CallEnded: visits.on_call_ended,
-        ev.TicketLinked: visits.on_ticket_linked,
-        ev.RecordingClosed: visits.on_recording_closed,
-        ev.RecordingMeasured: visits.on_recording_measured,
-        ev.RouteRefused: visits.on_route_refused,
-        ev.PhoneUsed: visits.on_phone_used,
-        ev.PhoneReached: visits.on_phone_reached,
-        ev.BooksRestored: visits.on_books_restored,
-        ev.LinkOpened: visits.on_link_opened,
-        ev.LinkLost: visits.on_link_lost,
+        ev.TicketLinked: keeping.on_ticket_linked,
+        ev.RecordingClosed: keeping.on_recording_closed,
+        ev.RecordingMeasured: keeping.on_recording_measured,
+        ev.RouteRefused: link.on_route_refused,
+        ev.PhoneUsed: link.on_phone_used,
+        ev.PhoneReached: link.on_phone_reached,
+        ev.BooksRestored: link.on_books_restored,
+        ev.LinkOpened: link.on_link_opened,
+        ev.LinkLost: link.on_link_lost,
         ev.RosterLoaded: staff.on_roster,
         ev.SignInAsked: staff.on_sign_in,
         ev.SignOutAsked: staff.on_sign_out,
@@ -53,6 +53,22 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
         ev.CodeDialled: staff.on_code,
         ev.PinChecked: staff.on_pin_checked,
+    }
+)
+
+#: What falls due, by the first word of its key.
+_DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyType(
+    {
+        "wrap_up": staff.on_wrap_up_over,
+        "cool": serving.on_patience_over,
+        "owner": serving.on_patience_over,
+        "offer": serving.on_offer_expired,
+        "round": serving.on_round_over,
+        "wait": serving.on_wait_over,
+        "overflow": serving.on_overflow_unheard,
+        "overflow_again": serving.on_overflow_again,
+        "lookup": visits.on_lookup_late,
+        "forget": visits.on_forgotten,
     }
 )
 
@@ -105,22 +121,6 @@ class Acd:
     def _pass_time(self, now: float) -> None:
         world = self.world
         for what, who in world.timers.due(now):
-            match what:
-                case "wrap_up":
-                    staff.on_wrap_up_over(world, who)
-                case "offer":
-                    serving.on_offer_expired(world, who, now)
-                case "round":
-                    serving.on_round_over(world, who)
-                case "wait":
-                    serving.on_wait_over(world, who, now)
-                case "overflow":
-                    serving.on_overflow_unheard(world, who, now)
-                case "lookup":
-                    visits.on_lookup_late(world, who, now)
-                case "forget":
-                    visits.on_forgotten(world, who)
-                case _:  # a phone has cooled down, an owner was waited for long enough
-                    world.serve = True
+            _DUE[what](world, who, now)
         if world.linked:
             world.do(Beat(at=now))

@@ -75,7 +75,8 @@ class Leg:
     held_since: float | None = None
     hold_seconds: float = 0.0
     pop: Pop | None = None
-    confirmed: bool = True
+    confirmed: bool = True  # the PBX showed the channel since the link opened, or it is over
+    talk_confirmed: bool = True  # likewise, that it is in conversation
 
     @classmethod
     def restored(cls, record: LegRecord, *, offered: bool) -> Leg:
@@ -94,6 +95,7 @@ class Leg:
             talks=list(record.talks),
             hold_seconds=record.hold_seconds,
             confirmed=record.ended_at is not None,
+            talk_confirmed=record.ended_at is not None,
         )
 
     @property
@@ -177,6 +179,8 @@ class Call:
     offer: Offer | None = None
     tried: set[AgentId] = field(default_factory=set)
     round_resumes_at: float | None = None
+    overflows: int = 0  # sent away in vain
+    overflow_waits: bool = False  # sent away in vain a moment ago
     ticket: Ticket | None = None
     ticket_ids: list[str] = field(default_factory=list)
     answered_at: float | None = None
@@ -233,7 +237,7 @@ class Call:
     @property
     def waiting(self) -> bool:
         """Held, and ready to be offered: who is calling is known, or known to be unknown."""
-        return self.phase is Phase.HELD and self.hold is not None and not self.file_due
+        return self.phase is Phase.HELD and self.hold is not None and not self.file_due and not self.overflow_waits
 
     def bridged_seconds(self) -> float:
         """Seconds in which any leg was in conversation: what a recording of bridged time holds."""

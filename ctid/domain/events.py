@@ -32,6 +32,11 @@ class Event:
     at: float
     certainty: Certainty = Certainty.EXACT
 
+    @property
+    def witnessed(self) -> bool:
+        """Whether it proves that what it speaks of is there now, not only that it was."""
+        return self.certainty is Certainty.EXACT
+
 
 # -- the life of a call, from the tracker ------------------------------------------------------------------------------
 
@@ -169,11 +174,15 @@ class CallEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingClosed(Event):
-    """The hangup handler stopped the recording (``UserEvent CtidEnd``); ``size`` in bytes, 0 for no file."""
+    """The hangup handler stopped the recording (``UserEvent CtidEnd``); ``size`` in bytes, 0 for no file.
+
+    ``bridged_seconds`` is how long the recorded channel was in a bridge, ``None`` when not all of it was seen.
+    """
 
     call_id: CallId
     path: str
     size: int
+    bridged_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,8 +259,10 @@ class RouteRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinChecked(Event):
+    """``ok`` is ``None`` when the database did not answer."""
+
     request: Request
-    ok: bool
+    ok: bool | None
 
 
 # -- what people ask for -----------------------------------------------------------------------------------------------
@@ -280,6 +291,7 @@ class CodeDialled(Event):
     command: str
     agent: AgentId | None = None
     pin: str | None = None
+    call_id: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ from ctid.domain.staff import missed
 from ctid.domain.types import AgentId, Decision, LegResult, Outcome, Skip
 from ctid.domain.world import World
 
+#: An overflow that takes nobody is tried this often before the caller is let go.
+OVERFLOW_TRIES = 5
 #: The owner may be worth waiting for while one of these keeps them.
 _PASSING = frozenset({Skip.RESERVED, Skip.RINGING, Skip.TALKING, Skip.WRAP_UP, Skip.PHONE_BUSY})
 _MISSED = frozenset({LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED})
@@ -26,27 +28,28 @@ def serve(world: World, at: float) -> None:
         return
     standings = {agent_id: _standing(world, agent_id, at) for agent_id in world.desks}
     idle = sum(s.skip is None for s in standings.values())
-    callers = [c for i in world.waiting if (c := world.calls[i]).waiting and c.round_resumes_at is None]
+    callers = [c for i in world.waiting if (c := world.calls[i]).waiting]
     callers.sort(key=lambda c: waiting_order(c.file, c.arrived_at or at, at, world.policy.ageing_seconds))
+    nobody: set[tuple[str, int | None]] = set()  # lines and levels for which it was found that no idle agent may serve
     for call in callers:
         if not idle:
             return
         assert call.line is not None
         owner = standings.get(call.file.owner) if call.file.owner is not None else None
+        plain = call.line.name, call.file.level if call.line.level_gate else None
+        if plain in nobody and owner is None and not call.tried:
+            continue
         choice = choose(
-            at=at,
-            line=call.line,
-            caller=call.file,
-            tried=call.tried,
-            standings=standings.values(),
-            owner=owner,
+            at=at, line=call.line, caller=call.file, tried=call.tried, standings=standings.values(), owner=owner
         )
         if isinstance(choice, Decision):
             if not _worth_waiting_for_owner(world, call, choice, at):
                 offer(world, call, choice)
                 standings[choice.chosen] = _standing(world, choice.chosen, at)
                 idle -= 1
-        elif choice.all_tried:
+        elif not choice.all_tried:
+            nobody.add(plain)
+        elif call.round_resumes_at is None:
             call.round_resumes_at = at + world.policy.round_pause_seconds
             world.timers.set(("round", call.id), call.round_resumes_at)
 
@@ -121,12 +124,37 @@ def release(world: World, call: Call, result: LegResult | None, at: float) -> No
         world.timers.set(("cool", made.endpoint), phone.cool_until)
 
 
-def on_round_over(world: World, call_id: str) -> None:
+def next_round(world: World, call: Call) -> None:
+    """Let every agent be tried again."""
+    call.tried.clear()
+    call.round_resumes_at = None
+    world.timers.clear(("round", call.id))
+    world.serve = True
+
+
+def on_round_over(world: World, call_id: str, _at: float) -> None:
     call = world.calls.get(call_id)
     if call is not None:
-        call.tried.clear()
-        call.round_resumes_at = None
-        world.serve = True
+        next_round(world, call)
+
+
+def on_patience_over(world: World, _who: str, _at: float) -> None:
+    """A phone has cooled down, or an owner was waited for long enough."""
+    world.serve = True
+
+
+def overflow_later(world: World, call: Call, at: float) -> None:
+    """The overflow itself was busy or away: try it again after a pause, not in a loop."""
+    call.overflow_waits = True
+    world.timers.set(("overflow_again", call.id), at + world.policy.round_pause_seconds)
+
+
+def on_overflow_again(world: World, call_id: str, at: float) -> None:
+    call = world.calls.get(call_id)
+    if call is not None and call.overflow_waits:
+        call.overflow_waits = False
+        if call.phase is Phase.HELD:
+            hold(world, call, at)
 
 
 def on_wait_over(world: World, call_id: str, at: float) -> None:
@@ -157,7 +185,8 @@ def on_overflow_unheard(world: World, call_id: str, at: float) -> None:
 def _overflow(world: World, call: Call, at: float) -> None:
     assert call.hold is not None
     assert call.line is not None
-    world.do(Overflow(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, to=call.line.overflow))
+    to = call.line.overflow if call.overflows < OVERFLOW_TRIES else "hangup"
+    world.do(Overflow(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, to=to))
     world.timers.set(("overflow", call.id), at + world.policy.reservation_slack_seconds)
     world.move(call, Phase.LEFT)
     world.touch(call)

@@ -5,10 +5,12 @@ Law: every request is answered once, with one line that says what to do when it 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ctid.domain import events as ev
 from ctid.domain.actions import CheckPin, NoteOddity, Reply, Say
 from ctid.domain.agent import Desk
-from ctid.domain.types import Agent, AgentState, AgentStatus, Direction, Endpoint
+from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Direction, Endpoint
 from ctid.domain.world import World
 
 #: Wrap-up can't be extended past this many seconds from now.
@@ -31,7 +33,8 @@ def on_roster(world: World, event: ev.RosterLoaded) -> None:
         if not agent.enabled:
             _leave(world, world.desks[agent.id])
     for agent_id, desk in world.desks.items():
-        if agent_id not in present and desk.phone is not None:
+        if agent_id not in present and desk.agent.enabled:
+            desk.agent = replace(desk.agent, enabled=False)
             _leave(world, desk)
             world.touch_desk(desk)
     world.roster_phones = frozenset(a.phone for a in event.agents if a.phone)
@@ -61,7 +64,7 @@ def wrap_up(world: World, desk: Desk, since: float) -> None:
         world.timers.set(("wrap_up", desk.id), desk.wrap_up_until)
 
 
-def on_wrap_up_over(world: World, agent_id: str) -> None:
+def on_wrap_up_over(world: World, agent_id: str, _at: float) -> None:
     desk = world.desks[agent_id]
     desk.wrap_up_until = None
     world.touch_desk(desk)
@@ -127,7 +130,7 @@ def on_wrap_up_end(world: World, event: ev.WrapUpEndAsked) -> None:
     if desk is None:
         return
     world.timers.clear(("wrap_up", desk.id))
-    on_wrap_up_over(world, desk.id)
+    on_wrap_up_over(world, desk.id, event.at)
     _answer(world, event.request)
 
 
@@ -145,6 +148,8 @@ def on_wrap_up_extension(world: World, event: ev.WrapUpExtensionAsked) -> None:
 
 def on_code(world: World, event: ev.CodeDialled) -> None:
     """A feature code: signing in asks for id and PIN, the rest is done by whoever sits at the phone."""
+    if event.call_id is not None and (call := world.call(event.call_id)) is not None:
+        call.direction = Direction.INTERNAL  # whoever's phone it is, no customer calls
     if event.command == "sign_in":
         locked = world.wrong_pins.get(event.endpoint, (0, 0.0))[1] > event.at
         if event.agent is None or event.pin is None or locked:
@@ -175,7 +180,9 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
     endpoint = world.pin_checks.pop(event.request, None)
     if endpoint is None:
         return
-    if event.ok:
+    if event.ok is None:
+        _answer(world, event.request, "the PIN can't be checked now: try again in a moment")
+    elif event.ok:
         world.wrong_pins.pop(endpoint, None)
         on_sign_in(world, ev.SignInAsked(at=event.at, request=event.request, phone=endpoint))
     else:
@@ -250,6 +257,6 @@ def _answer(world: World, request: ev.Request, error: str | None = None) -> None
         world.do(Reply(request=request, error=error))
 
 
-def unlisted(agent_id: str, at: float) -> Desk:
-    """The desk of an agent whom no roster names: a replayed endpoint."""
-    return Desk(agent=Agent(id=agent_id, name=agent_id), since=at)
+def unlisted(agent_id: AgentId, at: float, *, enabled: bool = True) -> Desk:
+    """The desk of an agent whom no roster names: a replayed endpoint, or someone who left in mid-call."""
+    return Desk(agent=Agent(id=agent_id, name=agent_id, enabled=enabled), since=at)

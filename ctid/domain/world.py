@@ -77,7 +77,9 @@ class World:
 
     def call(self, call_id: CallId) -> Call | None:
         """The call with this id, or the one it was merged into."""
-        return self.calls.get(self.merged.get(call_id, call_id))
+        while call_id in self.merged:
+            call_id = self.merged[call_id]
+        return self.calls.get(call_id)
 
     def agent_at(self, endpoint: Endpoint) -> AgentId | None:
         return self.seats.get(endpoint)

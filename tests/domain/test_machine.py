@@ -48,7 +48,9 @@ class CallCentre(RuleBasedStateMachine):
         self.now = START
         self.number = 0
         self.held: dict[str, int] = {}  # call -> sequence number, in the dialplan's loop
-        self.routes: dict[str, tuple[int, str]] = {}  # call -> (sequence number, phone) committed, not yet dialled
+        self.routes: dict[
+            str, tuple[int, str, float]
+        ] = {}  # call -> (sequence number, phone) committed, not yet dialled
         self.ringing: dict[str, tuple[str, str]] = {}  # call -> (leg, phone)
         self.talking: dict[str, tuple[str, str, float]] = {}  # call -> (leg, phone, since)
         self.seated: dict[str, str] = {}  # phone -> agent
@@ -69,7 +71,7 @@ class CallCentre(RuleBasedStateMachine):
                 if self.held.get(action.call_id) == action.seq:  # else the dialplan's fence throws it away
                     self.routes.pop(action.call_id, None)
                     assert not self.in_use(phone), f"{phone} was rung while in use"
-                    self.routes[action.call_id] = (action.seq, phone)
+                    self.routes[action.call_id] = (action.seq, phone, self.now)
             elif isinstance(action, act.LookUpCaller):
                 self.asked.append(action.call_id)
             elif isinstance(action, act.NoteCallEnded):
@@ -78,7 +80,7 @@ class CallCentre(RuleBasedStateMachine):
 
     def in_use(self, phone: str) -> bool:
         live = [p for _, p in self.ringing.values()] + [p for _, p, _ in self.talking.values()]
-        return phone in live or phone in {p for _, p in self.routes.values()}
+        return phone in live or phone in {p for _, p, _ in self.routes.values()}
 
     def say_use(self, phone: str) -> None:
         count = sum(p == phone for _, p in self.ringing.values()) + sum(p == phone for _, p, _ in self.talking.values())
@@ -147,7 +149,7 @@ class CallCentre(RuleBasedStateMachine):
     @rule(data=st.data())
     def phone_rings(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from(sorted(self.routes)))
-        _, phone = self.routes.pop(call)
+        _, phone, _ = self.routes.pop(call)
         del self.held[call]
         self.number += 1
         leg = f"{phone}-{self.number}"
@@ -161,7 +163,7 @@ class CallCentre(RuleBasedStateMachine):
     def route_comes_to_nothing(self, data: st.DataObject, how: str) -> None:
         """The PBX refuses the route, never gets it, or finds the phone gone before it rings."""
         call = data.draw(st.sampled_from(sorted(self.routes)))
-        seq, _ = self.routes.pop(call)
+        seq, _, _ = self.routes.pop(call)
         if how == "refused":
             self.tell(ev.RouteRefused(at=self.now, call_id=call, seq=seq, reason="No such channel"))
         elif how == "unreachable":
@@ -219,6 +221,8 @@ class CallCentre(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.01, 1, 6, 20, 40, 400]))
     def wait(self, seconds: float) -> None:
+        for call in [c for c, (_, _, at) in self.routes.items() if self.now - at > 2]:
+            del self.routes[call]  # the command was lost: the dialplan finds a route within a second
         until = self.now + seconds
         while (deadline := self.acd.next_deadline) is not None and deadline <= until and not self.routes:
             self.now = max(self.now, deadline)
@@ -292,7 +296,7 @@ class CallCentre(RuleBasedStateMachine):
             if desk.why_not_idle(phone, self.now) is None:
                 idle.append(desk)
         for call in world.calls.values():
-            if call.waiting and call.round_resumes_at is None and call.line is not None:
+            if call.waiting and call.line is not None:
                 able = [
                     d.id
                     for d in idle

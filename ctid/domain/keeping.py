@@ -1,0 +1,98 @@
+"""What an answered call leaves behind: its ticket and its recording.
+
+Law: each is asked for once, and a recording that should be there and isn't is known as missing.
+"""
+
+from __future__ import annotations
+
+from ctid.domain import events as ev
+from ctid.domain.actions import MeasureRecording, OpenTicket
+from ctid.domain.call import Call
+from ctid.domain.types import (
+    PopState,
+    RecordingRecord,
+    RecordingState,
+)
+from ctid.domain.world import World
+
+
+def on_ticket_linked(world: World, event: ev.TicketLinked) -> None:
+    call = world.call(event.call_id)
+    if call is None:
+        return
+    call.ticket = event.ticket
+    if event.ticket.id not in call.ticket_ids:
+        call.ticket_ids.append(event.ticket.id)
+    for leg in call.legs.values():
+        if leg.live and leg.answered_at is not None and leg.pop is not None:
+            world.pop(call, leg, PopState.ANSWERED, event.at)
+    world.touch(call)
+
+
+def on_recording_closed(world: World, event: ev.RecordingClosed) -> None:
+    """The file is closed. A call nobody answered has nothing to keep, and its empty file is none of the books' business."""
+    call = world.call(event.call_id)
+    if call is None:
+        return
+    call.recording_path = event.path
+    if call.answered_at is not None:
+        show_recording(world, call)
+        measure(world, call, event.path, event.bridged_seconds)
+
+
+def on_recording_measured(world: World, event: ev.RecordingMeasured) -> None:
+    call = world.call(event.call_id)
+    if call is None:
+        return
+    call.measuring.discard(event.recording.id)
+    call.recordings[event.recording.id] = event.recording
+    world.touch(call)
+
+
+def want_ticket(world: World, call: Call, at: float) -> None:
+    """Ask for the ticket of an answered call, as soon as it is known who is calling."""
+    agent = call.ticket_wanted_by
+    if agent is None or call.file_due:
+        return
+    call.ticket_wanted_by = None
+    world.do(
+        OpenTicket(
+            call_id=call.id,
+            agent=agent,
+            contact_id=call.contact_id,
+            customer_id=call.customer_id,
+            caller=call.file.number or call.caller,
+            at=call.answered_at or at,
+        )
+    )
+
+
+def show_recording(world: World, call: Call) -> None:
+    """From its answer on, a call that came in by ctid's dialplan has a recording, and be it one that turns out missing."""
+    if call.entered and call.recording_path is not None:
+        recording_id = _recording_id(world, call.recording_path)
+        call.recordings.setdefault(
+            recording_id,
+            RecordingRecord(id=recording_id, path=call.recording_path, state=RecordingState.RECORDING),
+        )
+
+
+def measure(world: World, call: Call, path: str, bridged_seconds: float | None = None) -> None:
+    """Have the file read; without ``bridged_seconds`` of the recorded channel itself, the legs' talk says what it holds."""
+    recording_id = _recording_id(world, path)
+    if recording_id in call.measuring:  # the hangup handler told of it, and the call's end finds it not measured yet
+        return
+    call.measuring.add(recording_id)
+    world.do(
+        MeasureRecording(
+            call_id=call.id,
+            recording_id=recording_id,
+            path=path,
+            expected_seconds=call.bridged_seconds() if bridged_seconds is None else bridged_seconds,
+        )
+    )
+
+
+def _recording_id(world: World, path: str) -> str:
+    stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return f"{world.pbx}-{stem}"
