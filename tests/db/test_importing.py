@@ -186,14 +186,14 @@ async def test_a_cell_may_hold_quotes_and_line_breaks_and_lines_are_counted_as_a
             "customer_id: there is no customer 'nobody'; import it first",
         ),
         ("contacts", "id=p9;name=Ann;numbers=call me", "numbers: 'call me' is not a telephone number"),
-        ("agents", "id=a/b;name=Ann", "id: 'a/b' may hold letters, digits and . _ - @ only"),
-        ("agents", "id=#;name=Ann", "id: '#' may hold letters, digits and . _ - @ only"),
+        ("agents", "id=a/b;name=Ann", "id: 'a/b' may hold letters, digits and . _ - @ only, the first no sign"),
+        ("agents", "id=#;name=Ann", "id: '#' may hold letters, digits and . _ - @ only, the first no sign"),
         ("agents", "id=a;name=Ann;level=4", "level: '4' is not a number from 1 to 3"),
         ("agents", "id=a;name=Ann;pin=12", "pin: is not 4 to 16 digits"),
         (
             "agents",
             "id=a;name=Ann;phone=x&SIP/y",
-            "phone: 'x&SIP/y' is not an endpoint's name (letters, digits and . _ - only)",
+            "phone: 'x&SIP/y' is no endpoint's name that ctid can dial (letters, digits, _ and - only)",
         ),
         ("agents", "id=a;name=Ann;email=nowhere", "email: 'nowhere' is not an e-mail address"),
         (
