@@ -50,7 +50,7 @@ async def centre(running: Centre) -> Centre:
 
 async def file_of(centre: Centre, caller: str) -> Path:
     """The file being recorded for this caller's call, once it is there."""
-    [recording] = centre.shown(caller)[-1]["recordings"]
+    [recording] = await until(lambda: centre.shown(caller)[-1]["recordings"], "the call is being recorded")
     name = recording["id"].removeprefix("lab-")
 
     def look() -> Path | None:
