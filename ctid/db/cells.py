@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 Cells = Mapping[str, str]
 
-_TOPIC_KEY = re.compile(r"\w[\w.@-]{0,63}")  # the same as config\'s AGENT_ID: MQTT takes no other
+_TOPIC_KEY = re.compile(r"\w[\w.@-]{0,63}")  # the same as config's AGENT_ID: MQTT takes no other
 _TECHNOLOGY = re.compile(r"^(?:PJSIP|SIP|IAX2)/", re.IGNORECASE)
-_ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,79}")  # what the dialplan lets through to Dial()
+_ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the dialplan lets through to Dial()
 _PIN = re.compile(r"[0-9]{4,16}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 

@@ -1,7 +1,7 @@
 """What the core knows at one moment: agents, phones, calls, the ledger; and what it has decided to have done.
 
-Law: only the functions of ``visits``, ``staff`` and ``serving`` change it, each on behalf of one event. A call or an
-agent that was touched is saved and shown once, at the end of that event.
+Law: only the functions in the tables of ``acd``, and what they call, change it, each on behalf of one event. A call or an agent
+that was touched is saved and shown once, at the end of that event.
 """
 
 from __future__ import annotations
