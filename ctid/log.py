@@ -74,9 +74,11 @@ def setup(
         root.removeHandler(old)
     root.addHandler(way)
     root.setLevel(level.upper())
-    for name in ("asyncio", "panoramisk", "mqtt", "aiosqlite", "sqlalchemy.engine", "alembic", "uvicorn.access"):
+    for name in ("asyncio", "panoramisk", "aiosqlite", "sqlalchemy.engine", "alembic", "uvicorn.access"):
         # Chatty below warning, and what they say there is the traffic itself, with names and numbers in it.
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A line for each message of a flood would make the log the flood's way in.
+    logging.getLogger("mqtt").setLevel(logging.ERROR)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ MOST_BYTES = 128 * 1024 * 1024
 LONGEST_CALL = 4 * 3600.0
 COLUMNS = 11
 _BLOCK = 1024 * 1024
+_CELL = r'"(?:[^"]|"")*"'
+_ROW = re.compile(rf"{_CELL}(?:,{_CELL}){{{COLUMNS - 1}}}\r?")
 
 
 class CelRow(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +52,9 @@ def read(file: Path, since: float) -> list[CelRow]:
     Raises ``OSError`` for a file that can't be read.
     """
     rows = [row for line in _tail(file, since - LONGEST_CALL) if (row := _row(line)) is not None]
+    rotated = file.with_name(f"{file.name}.1")
+    if (not rows or rows[0].at > since) and rotated.exists():  # moved away meanwhile, as logrotate does
+        rows = [row for line in _tail(rotated, since - LONGEST_CALL) if (row := _row(line)) is not None] + rows
     alive = {row.linkedid for row in rows if row.at >= since}
     return [row for row in rows if row.linkedid in alive]
 
@@ -119,16 +125,17 @@ def _tail(file: Path, since: float) -> list[str]:
             first = _row(text[text.find(b"\n") + 1 :].split(b"\n", 1)[0].decode("utf-8", "replace"))
             if first is not None and first.at < since:
                 break
-    lines = text.decode("utf-8", "replace").splitlines()
+    lines = text.decode("utf-8", "replace").split("\n")
     return lines[1:] if position else lines  # the first is cut
 
 
 def _row(line: str) -> CelRow | None:
-    try:
-        cells = next(csv.reader([line]), [])
-    except csv.Error:
+    # Only a whole row of quoted cells: a line break in a caller's number leaves halves, and what stands between them.
+    if _ROW.fullmatch(line) is None:
         return None
-    if len(cells) != COLUMNS:
+    try:
+        cells = next(csv.reader([line]))
+    except csv.Error:
         return None
     kind, at, *rest = cells
     try:

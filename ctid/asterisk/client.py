@@ -37,6 +37,10 @@ MOST_HELD: Final = 200_000
 #: Bytes of unsent actions after which the PBX counts as not reading.
 MOST_UNSENT: Final = 1024 * 1024
 
+_WRONG: Final = ("Authentication failed", "Permission denied")
+#: However often someone forges, the PBX's state is read again no more often than this, in seconds.
+REREAD_SECONDS: Final = 10.0
+
 _BOOTED: Final = "FullyBooted"
 
 
@@ -154,7 +158,7 @@ class _Session(AMIProtocol):  # type: ignore[misc]
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self.loop = asyncio.get_running_loop()
-        self.framer = Framer(self.link.framed)
+        self.framer = Framer(self.link.framed, strict=True)
 
     def data_received(self, data: bytes) -> None:
         # Not panoramisk's: that decodes each chunk alone, dropping a letter cut in two, and lets a callback's
@@ -165,6 +169,9 @@ class _Session(AMIProtocol):  # type: ignore[misc]
         except WireError as error:
             self.drop(str(error))
             return
+        if self.framer.forged:
+            self.framer.forged = 0
+            self._distrust()
         events = []
         for message in messages:
             action = message.headers.get("ActionID")
@@ -181,6 +188,13 @@ class _Session(AMIProtocol):  # type: ignore[misc]
                 events.append(message)
         if events:
             self.link.deliver(events)
+
+    def _distrust(self) -> None:
+        """Someone wrote into the stream, by line breaks in a number: what was lost with it, the PBX's state tells."""
+        log.warning("ami.forged", mend="have the trunk refuse control characters in numbers")
+        if self.loop.time() - self.link.reread_at > REREAD_SECONDS:
+            self.link.reread_at = self.loop.time()
+            self.drop("a caller's number held line breaks: the PBX's state is read again")
 
     def send(self, requests: Sequence[_Request], seconds: float) -> None:
         """Write the actions in one go; each ends by itself. Raises ``AmiDown`` or ``UnsendableError``: nothing was sent."""
@@ -268,6 +282,7 @@ class AmiLink(Manager):  # type: ignore[misc]
         self.events: Counter[str] = Counter()
         self.lag: float | None = None
         self.news = asyncio.Event()
+        self.reread_at = -REREAD_SECONDS
         self._on_messages = on_messages
         self._on_up = on_up
         self._on_down = on_down
@@ -354,6 +369,8 @@ class AmiLink(Manager):  # type: ignore[misc]
         except UnsendableError as error:
             raise WrongSecretError(f"[ami] username and secret cannot be sent: {error}") from error
         except AmiRefused as error:
+            if error.reason not in _WRONG:  # shutting down, say
+                raise
             raise WrongSecretError(
                 f"the PBX refused user {user!r}: {error.reason}; set [ami] username and secret to those of"
                 " manager.conf, and permit this host there"

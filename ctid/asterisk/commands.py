@@ -8,6 +8,7 @@ not take the route: of a route whose answer never came that is not known, and th
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Final
 import structlog
 
 from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
+from ctid.asterisk.wire import Message
 from ctid.domain.actions import Beat, Overflow, Ring, Say
 from ctid.domain.events import RouteRefused
 
@@ -45,7 +47,8 @@ class Commands:
         if not _EPOCH.fullmatch(epoch):
             raise ValueError(f"epoch {epoch!r} must be letters, digits, _ and -")
         self._link = link
-        self._epoch = epoch
+        self._checking: asyncio.Future[Message] | None = None
+        self.epoch = epoch
         self._now = now
         self._on_refused = on_refused
 
@@ -54,8 +57,35 @@ class Commands:
 
         To be called at the end of each resync: a PBX that was started anew has lost both globals.
         """
-        await self._link.call("Setvar", {"Variable": "CTID_EPOCH", "Value": self._epoch})
+        await self._link.call("Setvar", {"Variable": "CTID_EPOCH", "Value": self.epoch})
         await self._link.call("Setvar", {"Variable": "CTID_HEARTBEAT", "Value": self._heartbeat(self._now())})
+
+    async def rival(self, predecessor: str | None, *, lease: float) -> str | None:
+        """The epoch of another daemon that acts on this PBX; ``None`` when nobody does, or this one's ``predecessor`` did.
+
+        ``lease`` is how many seconds old a heartbeat may be. Raises ``AmiError``.
+        """
+        epoch = (await self._link.call("Getvar", {"Variable": "CTID_EPOCH"})).get("Value")
+        if epoch is None or epoch in {self.epoch, predecessor}:
+            return None
+        beat = (await self._link.call("Getvar", {"Variable": "CTID_HEARTBEAT"})).get("Value") or ""
+        fresh = beat.isdecimal() and abs(self._link.pbx_now() - int(beat)) <= lease
+        return epoch if fresh else None
+
+    def check_claim(self) -> None:
+        """Give the PBX up when another daemon has claimed it: two must never act. Never waits; called each second."""
+
+        def on_reply(future: asyncio.Future[Message]) -> None:
+            if future.cancelled() or future.exception() is not None:
+                return  # the link says so itself
+            epoch = future.result().get("Value")
+            if epoch != self.epoch and self._link.protocol is not None:
+                log.error("claim.lost", mend="run one ctid per PBX; this one stands by")
+                self._link.protocol.drop("another ctid has claimed this PBX")
+
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.ensure_future(self._link.call("Getvar", {"Variable": "CTID_EPOCH"}))
+            self._checking.add_done_callback(on_reply)
 
     def carry_out(self, action: Ring | Overflow | Say | Beat, *, decided_at: float) -> None:
         """Send the action now, or drop it with a line in the log; never raises, never waits.
@@ -97,7 +127,7 @@ class Commands:
         elif late > DEADLINE:
             refuse(f"decided {late:.1f} s ago, too late to be sent")
         else:
-            route = f"{self._epoch}:{seq}:{verb}"
+            route = f"{self.epoch}:{seq}:{verb}"
             try:
                 self._link.send_now(
                     ("Setvar", {"Channel": channel, "Variable": "CTID_ROUTE", "Value": route}),

@@ -157,9 +157,14 @@ class CodeKeyed(PbxEvent, frozen=True, gc=False, kw_only=True):
     pin: str | None
 
 
-def parse(message: Message) -> PbxEvent | None:
-    """The typed value of an event, ``None`` for one that is of no use or lacks what it must have."""
+def parse(message: Message, epoch: str | None = None) -> PbxEvent | None:
+    """The typed value of an event, ``None`` for one that is of no use or lacks what it must have.
+
+    With ``epoch``, what the dialplan says must quote it: a secret of this run, which no caller knows.
+    """
     user_event = message.name == "UserEvent"
+    if user_event and epoch is not None and message.get("Epoch") != epoch:
+        return None
     read = _USER_EVENTS.get(message.headers.get("UserEvent", "")) if user_event else _EVENTS.get(message.name)
     if read is None:
         return None

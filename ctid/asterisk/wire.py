@@ -22,6 +22,11 @@ MOST_HEADERS: Final = 127
 
 _BANNER: Final = b"Asterisk Call Manager"
 _EVENT: Final = b"Event: "
+_RESPONSE: Final = b"Response: "
+_SECOND: Final = (b"Privilege: ", b"ActionID: ")  # the second line of each event: of a live one, of a list's
+_REPEATABLE: Final = frozenset({"Variable", "ChanVariable", "Output"})
+#: Between a message that a number cut short and its tail there is room for no more forged ones than this.
+_MOST_BETWEEN: Final = 3
 _REPLY: Final = b"\nActionID: "
 # Asterisk writes these values through ast_escape_c, with whatever prefix the event gives a party (Dest, Transferee
 # ...).
@@ -74,11 +79,19 @@ class Framer:
     ``wanted`` names the events to parse, ``None`` for all. Responses always come through, and so does each event that
     answers an action (has an ``ActionID``). Lines may end in CR LF, as Asterisk sends them, or in LF alone, as an
     editor leaves a recording. ``banner`` is the greeting's text once it was seen.
+
+    ``strict`` is for a live PBX. Asterisk writes a caller's number as it came, line breaks included, so that a caller can
+    write headers and whole events (``sip:1%0d%0aEvent%3a...``). What such a number leaves behind does not look like
+    Asterisk's own: an event without its ``Privilege``, a header twice, a line that is no header, a channel without its id.
+    Those messages are left out and counted in ``forged``, and so is what stands between a cut message and its tail.
     """
 
-    __slots__ = ("_end", "_eol", "_rest", "_wanted", "banner")
+    __slots__ = ("_cut", "_end", "_eol", "_rest", "_strict", "_wanted", "banner", "forged")
 
-    def __init__(self, wanted: frozenset[bytes] | None = None) -> None:
+    def __init__(self, wanted: frozenset[bytes] | None = None, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._cut = 0  # messages still distrusted after one that was cut short
+        self.forged = 0
         self._wanted = wanted
         self._rest = bytearray()
         self._eol: bytes | None = None  # not known before the first line is whole
@@ -137,24 +150,55 @@ class Framer:
             name = raw[7:].partition(eol)[0] if raw.startswith(_EVENT) else b""
             if name and wanted is not None and name not in wanted and _REPLY not in raw:
                 continue
-            text = raw.decode("utf-8", "surrogateescape")
-            lines = [line.split(": ", 1) for line in text.split(lf)]
-            try:
-                headers: dict[str, str] = dict(lines)
-            except ValueError:  # a line without a colon: command output, or an injected line break
-                lines = [line for line in lines if len(line) == 2]
-                headers = dict(lines)
-                if not headers:
-                    continue
-            repeated = None
-            if "\\" in text:
-                _unescape_names(lines, headers)
-            if len(headers) != len(lines):
-                repeated = tuple((key, value) for key, value in lines)
-            stamp = headers.get("Timestamp")
-            at = None if stamp is None else _seconds(stamp)
-            messages.append(Message(name.decode("utf-8", "surrogateescape"), headers, at, repeated))
+            if self._strict and not self._genuine(raw, name, eol):
+                continue
+            if (message := self._read(raw, name, lf)) is not None:
+                messages.append(message)
         return messages
+
+    def _read(self, raw: bytes, name: bytes, lf: str) -> Message | None:
+        text = raw.decode("utf-8", "surrogateescape")
+        lines = [line.split(": ", 1) for line in text.split(lf)]
+        broken = False
+        try:
+            headers: dict[str, str] = dict(lines)
+        except ValueError:  # a line without a colon: command output, or an injected line break
+            broken = True
+            lines = [line for line in lines if len(line) == 2]
+            headers = dict(lines)
+        if not headers or (self._strict and not self._whole(lines, headers, broken=broken)):
+            return None
+        if "\\" in text:
+            _unescape_names(lines, headers)
+        repeated = None
+        if len(headers) != len(lines):
+            repeated = tuple((key, value) for key, value in lines)
+        stamp = headers.get("Timestamp")
+        at = None if stamp is None else _seconds(stamp)
+        return Message(name.decode("utf-8", "surrogateescape"), headers, at, repeated)
+
+    def _whole(self, lines: list[list[str]], headers: dict[str, str], *, broken: bool) -> bool:
+        """Whether nothing was written into the message, and nothing but it stands where it stands."""
+        if "Channel" in headers and not headers.keys() >= {"Uniqueid", "Linkedid"}:
+            self._cut = _MOST_BETWEEN
+        elif not broken and (len(headers) == len(lines) or _may_repeat(lines)):
+            if not self._cut:
+                return True
+            self._cut -= 1
+        self.forged += 1
+        return False
+
+    def _genuine(self, raw: bytes, name: bytes, eol: bytes) -> bool:
+        """Whether the message begins as Asterisk's own do."""
+        if name:
+            second = raw[7 + len(name) + len(eol) :]
+            genuine = second.startswith(_SECOND)
+        else:
+            genuine = raw.startswith(_RESPONSE) or not raw
+            if not genuine:
+                self._cut = 0  # the tail: what follows is the PBX's again
+        self.forged += not genuine
+        return genuine
 
     @staticmethod
     def _trim(part: bytes) -> bytes:
@@ -184,6 +228,11 @@ def encode(headers: Iterable[tuple[str, str]]) -> bytes:
 def unescape(value: str) -> str:
     """Undo Asterisk's C escapes; any other backslash stays as it is."""
     return _ESCAPE.sub(lambda match: _LETTERS.get(match[1], match[1]), value)
+
+
+def _may_repeat(lines: list[list[str]]) -> bool:
+    once = [line[0] for line in lines if line[0] not in _REPEATABLE]
+    return len(set(once)) == len(once)
 
 
 def _unescape_names(lines: list[list[str]], headers: dict[str, str]) -> None:

@@ -53,6 +53,8 @@ def add(
     config: ConfigFile = None,
 ) -> None:
     """Add a user."""
+    if role == "agent" and agent is None:
+        raise typer.BadParameter("an agent's user needs --agent ID: whose screen it is")
     settings = read_settings(config)
     from ctid.db.users import Role, Users
 

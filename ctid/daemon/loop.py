@@ -101,7 +101,7 @@ class RoutingLoop:
             return
         for message in messages:
             metrics.count_ami_event(message.name)
-            told = parse(message)
+            told = parse(message, self._commands.epoch)
             if told is not None:
                 for event in self._tracker.feed(told):
                     self.handle(event)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -20,7 +21,7 @@ import structlog
 
 from ctid import metrics
 from ctid.asterisk import cel
-from ctid.asterisk.client import AmiLink, AmiSettings, LinkState
+from ctid.asterisk.client import AmiDown, AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
 from ctid.asterisk.messages import WANTED
 from ctid.config import Settings
@@ -88,9 +89,11 @@ class _Daemon:
         self._link = AmiLink(
             ami_settings(settings), on_messages=self._inbox.put, on_up=self._resync, on_down=self._on_down
         )
-        # Seconds since the epoch, to the tenth: two runs of the daemon never share one.
+        self._epoch_file = settings.state.directory / "epoch"
+        self._predecessor = _text(self._epoch_file)
+        # Names this run, and is a secret of dialplan and daemon: what quotes it was not written by a caller.
         self._commands = Commands(
-            self._link, epoch=f"{time.time() * 10:.0f}", now=self._link.pbx_now, on_refused=self._inbox.put
+            self._link, epoch=secrets.token_hex(16), now=self._link.pbx_now, on_refused=self._inbox.put
         )
         self._mqtt = MqttDoor(settings, node_name(settings.ami.pbx), self._inbox.put)
         self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now)
@@ -124,6 +127,12 @@ class _Daemon:
                 talks=tuple(talks),
             )
         )
+        if not self._settings.recordings.root.is_dir():
+            log.warning(
+                "recordings.no_folder",
+                root=str(self._settings.recordings.root),
+                mend="set [recordings] root; ctid doctor",
+            )
         log.info("books.restored", agents=len(self._roster), calls_under_way=len(unfinished))
 
     async def live(self) -> None:
@@ -237,6 +246,9 @@ class _Daemon:
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, asked.set)
+        running.add_signal_handler(
+            signal.SIGHUP, lambda: log.warning("signal.hangup", mend="restart ctid to read the configuration again")
+        )
         await asked.wait()
         self._notifier.stopping("writing the books")
         await self._writer.drain(_DRAIN)
@@ -245,13 +257,28 @@ class _Daemon:
     # -- doors -----------------------------------------------------------------------------------------------------
 
     async def _resync(self, link: AmiLink) -> None:
+        other = await self._commands.rival(self._predecessor, lease=_LEASE)
+        if other is not None:
+            self._mqtt.publish_node(acting=False, pbx_connected=True)
+            raise AmiDown("another ctid acts on this PBX; standing by until its heartbeat stops")
+        # The epoch first: what the dialplan says from now on quotes it, what it said before the snapshot shows.
+        await self._commands.claim()
+        self._predecessor = self._commands.epoch
+        self._keep_epoch()
         at = link.pbx_now()
         snapshot = await link.snapshot()
         gap = await asyncio.to_thread(self._read_gap, at)
-        await self._commands.claim()
         self._inbox.put(Resync(at=at, snapshot=snapshot, gap=gap))
         metrics.AMI_CONNECTED.set(1)
         self._mqtt.publish_node(acting=True, pbx_connected=True)
+
+    def _keep_epoch(self) -> None:
+        """Leave the epoch to the next run of this daemon, which may then take over at once."""
+        try:
+            self._epoch_file.touch(mode=0o600)
+            self._epoch_file.write_text(self._commands.epoch)
+        except OSError as error:
+            log.warning("state.not_marked", file=str(self._epoch_file), error=error.strerror)
 
     def _read_gap(self, until: float) -> list[Event]:
         file, since = self._settings.cel.file, self._seen_at
@@ -265,6 +292,7 @@ class _Daemon:
 
     def _on_down(self) -> None:
         metrics.AMI_CONNECTED.set(0)
+        self._ticked_at = None
         # A dead link is noticed late: what came after the last second that was handled may have been missed.
         self._inbox.put(LinkLost(at=self._seen_at or self._link.pbx_now()))
         self._mqtt.publish_node(acting=True, pbx_connected=False)
@@ -275,6 +303,7 @@ class _Daemon:
         now = self._link.pbx_now()
         if self._link.state is LinkState.UP:
             self._mark_seen(now)
+            self._commands.check_claim()
             metrics.AMI_LAG.set(self._link.lag or 0.0)
         metrics.CALLS_WAITING.set(self._acd.waiting())
         metrics.LONGEST_WAIT.set(self._acd.longest_wait(now))
@@ -317,6 +346,13 @@ def ami_settings(settings: Settings) -> AmiSettings:
         tls=ssl.create_default_context(cafile=ami.ca_file) if ami.tls else None,
         wanted=WANTED,
     )
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text().strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _mtime(file: Path) -> float | None:

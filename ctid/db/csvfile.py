@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LARGEST = 1 << 30
+LARGEST = 64 << 20
 _NOT_CSV = {
     b"PK\x03\x04": "an Excel or ZIP file",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
@@ -66,8 +67,11 @@ def read_lines(file: Path, *, known: Sequence[str], required: Sequence[str]) -> 
 
 def _content(file: Path) -> bytes:
     try:
-        if file.stat().st_size > LARGEST:
-            raise CsvFault(f"{file}: is larger than 1 GiB; split it")
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise CsvFault(f"{file}: is no file but a device or a pipe; save it first")
+        if status.st_size > LARGEST:
+            raise CsvFault(f"{file}: is larger than 64 MiB; split it")
         content = file.read_bytes()
     except FileNotFoundError:
         raise CsvFault(f"{file}: there is no such file") from None

@@ -6,9 +6,10 @@ a read that turns into a write would fail. Passwords are never shown.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,9 @@ def _check_folder(file: Path) -> None:
     folder = file.absolute().parent
     if not folder.is_dir():
         raise DatabaseFault(f"{file}: the folder {folder} does not exist; create it for the user who runs ctid")
+    with suppress(OSError):  # written by ctid and ctid-web, who share a group, whatever the umask of who came first
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
+        file.chmod(0o660)
     if file.is_dir():
         raise DatabaseFault(f"{file}: is a folder; name a file in it, as in {file}/ctid.db")
 

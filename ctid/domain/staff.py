@@ -16,7 +16,7 @@ from ctid.domain.world import World
 #: Wrap-up can't be extended past this many seconds from now.
 LONGEST_WRAP_UP = 3600.0
 MISSED_CALLS = "missed calls"
-#: Wrong PINs in a row after which a phone can't be signed in at for a while: four digits are soon guessed otherwise.
+#: This many wrong PINs at one phone, or for one agent, are checked within this many seconds: four digits are soon guessed.
 WRONG_PINS = 5
 PIN_LOCK_SECONDS = 300.0
 
@@ -151,8 +151,7 @@ def on_code(world: World, event: ev.CodeDialled) -> None:
     if event.call_id is not None and (call := world.call(event.call_id)) is not None:
         call.direction = Direction.INTERNAL  # whoever's phone it is, no customer calls
     if event.command == "sign_in":
-        locked = world.wrong_pins.get(event.endpoint, (0, 0.0))[1] > event.at
-        if event.agent is None or event.pin is None or locked:
+        if event.agent is None or event.pin is None or not _may_try(world, event.endpoint, event.agent, event.at):
             world.do(Say(channel=event.channel, seq=event.seq, word="denied"))
             return
         request = ev.Request(agent=event.agent, channel=event.channel, seq=event.seq)
@@ -180,20 +179,37 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
     endpoint = world.pin_checks.pop(event.request, None)
     if endpoint is None:
         return
+    if event.ok is not False:  # no guess: the try is given back
+        for key in (("phone", endpoint), ("agent", event.request.agent)):
+            since, tries = world.pin_tries.get(key, (event.at, 1))
+            world.pin_tries[key] = since, tries - 1
     if event.ok is None:
         _answer(world, event.request, "the PIN can't be checked now: try again in a moment")
     elif event.ok:
-        world.wrong_pins.pop(endpoint, None)
         on_sign_in(world, ev.SignInAsked(at=event.at, request=event.request, phone=endpoint))
     else:
-        wrong = world.wrong_pins.get(endpoint, (0, 0.0))[0] + 1
-        world.wrong_pins[endpoint] = wrong, event.at + PIN_LOCK_SECONDS if wrong >= WRONG_PINS else 0.0
-        if wrong >= WRONG_PINS:
-            world.do(NoteOddity(what=f"{wrong} wrong PINs in a row at {endpoint}", agent=event.request.agent))
+        world.do(NoteOddity(what=f"wrong PIN at {endpoint}", agent=event.request.agent))
         _answer(world, event.request, "wrong id or PIN")
 
 
 # -- within ------------------------------------------------------------------------------------------------------------
+
+
+def _may_try(world: World, phone: Endpoint, agent: AgentId, at: float) -> bool:
+    """Count a PIN before it is checked, for the phone and for the agent; too many within a while are not looked at."""
+    keys = (("phone", phone), ("agent", agent))
+    for key in keys:
+        since, tries = world.pin_tries.get(key, (at, 0))
+        if at - since >= PIN_LOCK_SECONDS:
+            since, tries = at, 0
+        if tries >= WRONG_PINS:
+            world.do(NoteOddity(what=f"{key[0]} {key[1]} locked after {tries} wrong PINs", agent=agent))
+            return False
+        world.pin_tries[key] = since, tries
+    for key in keys:
+        since, tries = world.pin_tries[key]
+        world.pin_tries[key] = since, tries + 1
+    return True
 
 
 def _in_customers_call(world: World, phone: Endpoint) -> bool:

@@ -52,7 +52,7 @@ class World:
     waiting: dict[CallId, None] = field(default_factory=dict)
     merged: dict[CallId, CallId] = field(default_factory=dict)
     pin_checks: dict[Request, Endpoint] = field(default_factory=dict)
-    wrong_pins: dict[Endpoint, tuple[int, float]] = field(default_factory=dict)  # how many in a row, locked until
+    pin_tries: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)  # since when, how many
     serve: bool = False  # something changed that may let a waiting caller be served
     out: list[Action] = field(default_factory=list)
     touched_calls: dict[CallId, None] = field(default_factory=dict)

@@ -79,6 +79,7 @@ class _Server(uvicorn.Server):
                 ws="websockets-sansio",
                 ws_max_size=LARGEST_SOCKET_MESSAGE,
                 access_log=False,
+                proxy_headers=False,  # anyone may write them: limits and audit go by the connection's own address
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,

@@ -9,6 +9,9 @@ Action = dict[str, str]
 
 
 def message(**headers: str) -> bytes:
+    """A message; an event gets its second line, as every event of Asterisk has it: a live one's Privilege, or an ActionID."""
+    if "Event" in headers and not headers.keys() & {"Privilege", "ActionID"}:
+        headers = {"Event": headers.pop("Event"), "Privilege": "call,all", **headers}
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n"
 
 

@@ -131,3 +131,47 @@ def test_what_would_arrive_as_something_else_is_not_sent(value: str) -> None:
 def test_more_headers_than_asterisk_takes_are_not_sent() -> None:
     with pytest.raises(UnsendableError, match="headers"):
         encode([("Variable", "x")] * 200)
+
+
+# What a caller can write into AMI: Asterisk puts CallerIDNum, ConnectedLineNum and Exten on the wire as they came, and a SIP
+# user part may hold %0d%0a. `number` is what stands there instead of a number, 79 bytes at most.
+GENUINE = (
+    "Event: Newchannel\r\nPrivilege: call,all\r\nTimestamp: 1.5\r\nChannel: PJSIP/caller-1\r\nChannelState: 4\r\n"
+    "CallerIDNum: {number}\r\n"
+    "CallerIDName: \r\nExten: 4001\r\nUniqueid: 9.1\r\nLinkedid: 9.1\r\n\r\n"
+)
+AFTER = (
+    "Event: Hangup\r\nPrivilege: call,all\r\nChannel: PJSIP/b-2\r\nUniqueid: 9.9\r\nLinkedid: 9.9\r\nCause: 16\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1\r\nTimestamp: 99000000000",
+        "1\r\nChannel: PJSIP/agent1-0000beef",
+        "1\r\nUniqueid: 9.7\r\nLinkedid: 9.7",
+        "1\r\n\r\nEvent: Hangup\r\nPrivilege: call,all\r\nUniqueid: 9.7\r\n",
+        "1\r\n\r\nEvent: Hangup\r\nUniqueid: 9.7\r\nLinkedid: 9.7\r\nCause: 16\r\n",
+        "1\r\n\r\nEvent: UserEvent\r\nPrivilege: user,all\r\nUserEvent: CtidAgent\r\n",
+        "1\r\nno header",
+        "1\r\n\r\nResponse: Success\r\nActionID: 1\r\n",
+    ],
+)
+def test_what_a_caller_writes_into_the_stream_by_line_breaks_is_not_believed(number: str) -> None:
+    framer = Framer(strict=True)
+    stream = GENUINE.format(number="13800138000") + GENUINE.format(number=number) + AFTER * 4
+    read = framer.feed(stream.encode())
+    assert framer.forged
+    assert read[0].get("CallerIDNum") == "13800138000"
+    assert {m.get("Uniqueid") for m in read} <= {"9.1", "9.9"}
+    assert all(m.at in {1.5, None} for m in read)
+    assert not [m for m in read if m.get("Channel") == "PJSIP/agent1-0000beef" or m.name in {"UserEvent", ""}]
+    assert read[-1].get("Uniqueid") == "9.9", "the PBX is heard again"
+
+
+def test_a_live_stream_without_forgeries_is_read_whole() -> None:
+    framer = Framer(strict=True)
+    read = framer.feed((GENUINE.format(number="1") + AFTER).encode() * 3)
+    assert len(read) == 6
+    assert framer.forged == 0

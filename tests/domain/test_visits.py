@@ -315,6 +315,27 @@ def test_after_five_wrong_pins_a_phone_is_locked_for_five_minutes_even_for_the_r
     assert len(of(act.CheckPin, dial(8))) == 1
 
 
+def test_guessing_pins_is_stopped_whoever_signs_in_between_and_however_many_ask_at_once():
+    centre = Centre("ann", "bob", signed_in=False)
+
+    def ask(agent: str, phone: str, seq: int) -> list[act.CheckPin]:
+        code = ev.CodeDialled(
+            at=centre.now, endpoint=phone, channel=f"PJSIP/{phone}-1", seq=seq, command="sign_in", agent=agent, pin="1"
+        )
+        return of(act.CheckPin, centre.tell(code))
+
+    asked = 0
+    for seq in range(40):  # four guesses, one's own right PIN, four guesses ...
+        agent = "bob" if seq % 5 == 4 else "ann"
+        for check in ask(agent, "ann", seq):
+            asked += agent == "ann"
+            centre.tell(ev.PinChecked(at=centre.now, request=check.request, ok=agent == "bob"))
+    assert asked == 5
+    assert [len(ask("ann", f"forged{seq}", seq)) for seq in range(9)] == [0] * 9, "from other phones neither"
+    centre.wait(301)
+    assert sum(len(ask("bob", "bob", seq)) for seq in range(300)) == 5, "before the first answer is there"
+
+
 def test_an_agent_nobody_knows_is_told_what_to_do():
     centre = Centre("ann")
     [reply] = of(act.Reply, centre.sign_in("zoe"))

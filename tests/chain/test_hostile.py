@@ -1,0 +1,77 @@
+"""Callers who write into AMI by line breaks in their number, and a second daemon that was started by mistake."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+
+from lab.process import Process, free_port, until
+from lab.site import CTID, Site
+from tests.chain.centre import Centre, opened
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Centre]:
+    site = Site(folder=tmp_path_factory.mktemp("site"), agents=("agent1", "agent2"), ring_seconds=3)
+    async with opened(site) as centre:
+        yield centre
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def centre(running: Centre) -> Centre:
+    await running.tidy()
+    return running
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1\r\nChannel: PJSIP/agent1-0000beef",
+        "1\r\nTimestamp: 99000000000",
+        "1\r\n\r\nEvent: UserEvent\r\nPrivilege: user,all\r\nUserEvent: CtidAgent\r\n",
+        "1\r\n\r\nEvent: Hangup\r\nPrivilege: call,all\r\nUniqueid: 9.1\r\n\r\n",
+    ],
+)
+async def test_a_number_with_line_breaks_forges_nothing_and_the_next_caller_is_served(
+    centre: Centre, number: str
+) -> None:
+    log = centre.site.folder / "run.out"
+    known = log.stat().st_size
+    async with centre.site.call(quote(number, safe="")) as forger:
+        await forger.answered()
+        await until(lambda: b'"ami.forged"' in log.read_bytes()[known:], "ctid notices")
+        states = {agent: (centre.listener.state(agent) or {})["state"] for agent in centre.agents}
+        assert "paused" not in states.values()
+        await forger.hang_up()
+    await centre.all_idle()
+    call = await centre.one_call("02155690050")
+    assert call["outcome"] == "answered"
+    assert call["started_at"].startswith("20")
+
+
+async def test_a_second_daemon_stands_by_and_takes_over_when_the_first_is_gone(centre: Centre, tmp_path: Path) -> None:
+    site = centre.site
+    other = tmp_path / "other"
+    other.mkdir()
+    config = tmp_path / "ctid.toml"
+    text = site.config.read_text().replace(f'directory = "{site.state}"', f'directory = "{other}"')
+    config.write_text(text.replace(f":{site.metrics_port}", f":{free_port()}"))
+    config.chmod(0o600)
+    second = Process([str(CTID), "run", "--config", str(config)], folder=tmp_path, name="second")
+    try:
+        await second.ready(lambda: "standing by" in second.output.read_text(), "stands by")
+        assert (await centre.one_call("02155690051"))["outcome"] == "answered", "the first goes on"
+        await site.kill_daemon()
+        await until(lambda: '"pbx.resynced"' in second.output.read_text(), "the second takes over", limit=45)
+        assert (await centre.one_call("02155690052"))["outcome"] == "answered"
+        await site.start_daemon(wait=False)
+        await asyncio.sleep(1)
+        assert (await centre.one_call("02155690053"))["outcome"] == "answered", "the first stands by now"
+    finally:
+        await second.stop(signal.SIGTERM)
