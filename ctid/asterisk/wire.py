@@ -23,7 +23,7 @@ MOST_HEADERS: Final = 127
 _BANNER: Final = b"Asterisk Call Manager"
 _EVENT: Final = b"Event: "
 _RESPONSE: Final = b"Response: "
-_SECOND: Final = (b"Privilege: ", b"ActionID: ")  # the second line of each event: of a live one, of a list's
+_PRIVILEGE: Final = b"Privilege: "  # the second line of each live event; those of a list have an ActionID
 _REPEATABLE: Final = frozenset({"Variable", "ChanVariable", "Output"})
 #: Between a message that a number cut short and its tail there is room for no more forged ones than this.
 _MOST_BETWEEN: Final = 3
@@ -192,7 +192,7 @@ class Framer:
         """Whether the message begins as Asterisk's own do."""
         if name:
             second = raw[7 + len(name) + len(eol) :]
-            genuine = second.startswith(_SECOND)
+            genuine = second.startswith(_PRIVILEGE) or _REPLY in raw
         else:
             genuine = raw.startswith(_RESPONSE) or not raw
             if not genuine:

@@ -103,7 +103,7 @@ async def _version(link: AmiLink) -> Finding:
 
 def _events(link: AmiLink) -> Finding:
     if not link.events["FullyBooted"]:
-        return fail("events", "none came after login; set read=call,user,agent,system for this user in manager.conf")
+        return fail("events", "none came after login; set read=call,user,system for this user in manager.conf")
     if link.lag is not None:
         return ok("events", f"come with Timestamps; the newest was {link.lag * 1000:.0f} ms old")
     # Asterisk's greeting never has a Timestamp, and no action that ctid has the right to makes another event.

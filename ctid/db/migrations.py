@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ctid.db.session import DatabaseFault, faults, reading, writing
+from ctid.db.session import DatabaseFault, create_file, faults, reading, writing
 from ctid.db.tables import metadata
 
 _LOCK = 0x63746964  # "ctid": the key of PostgreSQL's advisory lock
@@ -31,6 +31,7 @@ def folder() -> Path:
 
 async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
     """Run every migration the database still lacks. Raises ``DatabaseFault``."""
+    create_file(engine)
     async with faults(engine), writing(engine) as connection:
         await connection.run_sync(_upgrade, revision)
 

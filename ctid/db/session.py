@@ -51,6 +51,15 @@ def engine(url: str) -> AsyncEngine:
     return create_async_engine(parsed, pool_pre_ping=True, connect_args={"timeout": CONNECT_SECONDS})
 
 
+def create_file(engine: AsyncEngine) -> None:
+    """Make a SQLite file that is not there yet: written by ctid and ctid-web, who share a group, whatever the umask."""
+    if engine.url.get_backend_name() == "sqlite":
+        file = Path(str(engine.url.database))
+        with suppress(OSError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
+            file.chmod(0o660)
+
+
 def reading(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
     """A connection within one transaction that only reads."""
     return engine.begin()
@@ -125,9 +134,6 @@ def _check_folder(file: Path) -> None:
     folder = file.absolute().parent
     if not folder.is_dir():
         raise DatabaseFault(f"{file}: the folder {folder} does not exist; create it for the user who runs ctid")
-    with suppress(OSError):  # written by ctid and ctid-web, who share a group, whatever the umask of who came first
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
-        file.chmod(0o660)
     if file.is_dir():
         raise DatabaseFault(f"{file}: is a folder; name a file in it, as in {file}/ctid.db")
 

@@ -42,7 +42,7 @@ async def examined(site: Site, variables: dict[str, str]) -> tuple[Ended, Found]
 
 async def test_a_whole_site_passes_and_what_only_could_be_better_warns(site: Site, whole: dict[str, str]) -> None:
     ended, found = await examined(site, whole)
-    assert (ended.status, ended.err) == (0, "")
+    assert (ended.status, ended.err) == (0, ""), ended.out
     assert {what for what, (level, _) in found.items() if level != "OK"} == {"ctid run", "CEL"}
     assert found["Asterisk"][1].startswith("version ")
 
