@@ -55,14 +55,14 @@ async def until(condition: Callable[[], object], what: str, *, limit: float = 10
 
 _taken: set[int] = set()
 # Test workers that run side by side choose from ranges of their own: between choice and use a port can be lost.
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
-_PORTS = 15000 + 4000 * _worker, 19000 + 4000 * _worker
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
+_PORTS = 15000 + 8000 * _worker, 23000 + 8000 * _worker
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that is free for UDP and TCP, below the range the kernel hands out, never given twice."""
     while True:
-        port = random.randrange(*_PORTS, 2)
+        port = random.randrange(*_PORTS, 4)  # SIPp takes the next but one, too, for video
         if port in _taken:
             continue
         try:
