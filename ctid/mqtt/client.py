@@ -127,6 +127,7 @@ class MqttDoor:
             try:
                 async with self._client() as client:
                     await self._subscribe(client)
+                    _heed_cancellation()
                     self._connected()
                     try:
                         await self._serve(client)
@@ -134,6 +135,7 @@ class MqttDoor:
                         await self._say_goodbye(client)
                         raise
             except (aiomqtt.MqttError, OSError, _RefusedError) as error:
+                _heed_cancellation()
                 mend = _mend(error)
                 self._say(mend or f"the broker cannot be reached ({_reason(error)}); ctid keeps trying")
                 if mend:
@@ -288,6 +290,13 @@ class MqttDoor:
         if what != self._said:
             self._said = what
             _log.warning(f"MQTT: {what}", broker=str(self._settings.mqtt.url))
+
+
+def _heed_cancellation() -> None:
+    """aiomqtt waits by ``asyncio.wait_for``, which until Python 3.12 loses a cancellation that meets the end of the wait."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _mend(error: Exception) -> str | None:
