@@ -32,6 +32,11 @@ func_hangupcause func_logic func_pjsip_endpoint func_pjsip_contact func_pjsip_ao
 func_dialplan func_math
 """
 
+#: Who may take whose ringing calls.
+GROUP = "call_group = 1\npickup_group = 1"
+#: A queue of the site's own, which is not ctid's fallback.
+PLAIN_QUEUE = "[lab-plain]\nstrategy = ringall\ntimeout = 15\n"
+
 INDICATIONS = """
 [general]
 country = us
@@ -52,12 +57,13 @@ info = !950/330,!1400/330,!1800/330,0
 class Asterisk:
     """One Asterisk with agents' phones, a caller's way in and a trunk.
 
-    `agents` are endpoints which dial features (*11...), each other, and with a leading 9 customers by ctid-outbound;
-    each has a static contact at `phones[name]`, a port of 127.0.0.1 where a SippAgent may listen. `registering` are
-    endpoints that send REGISTER themselves (password = name). Whoever else sends SIP is a caller and lands in
-    ctid-inbound. Dialled customers are at `trunk_port`. `failsafe` (default: all agents) are the fallback queue's
-    members. `extensions` is appended to extensions.conf, `globals_` are the site's own globals. `qualify` is the
-    interval in seconds at which phones are asked for (0: never, always taken as there).
+    `agents` are endpoints which dial features (*11...), each other, with a leading 9 customers by ctid-outbound, and
+    what lab/extensions.conf has besides (groups, a queue, parking, pick-up); each has a static contact at
+    `phones[name]`, a port of 127.0.0.1 where a SippAgent may listen. `registering` are endpoints that send REGISTER
+    themselves (password = name). Whoever else sends SIP is a caller and lands in ctid-inbound, unless they dial an
+    agent's own number or another of [lab-outside]. Dialled customers are at `trunk_port`. `failsafe` (default: all
+    agents) are the fallback queue's members. `extensions` is appended to the agents' context, `globals_` are the site's
+    own globals. `qualify` is the interval in seconds at which phones are asked for (0: never, always taken as there).
     """
 
     def __init__(
@@ -217,12 +223,14 @@ class Asterisk:
         self._write("cel.conf", (DIALPLAN / "cel.conf.sample").read_text())
         self._write("cel_custom.conf", (DIALPLAN / "cel_custom.conf.sample").read_text())
         self._write("cdr.conf", "[general]\nenable = yes\n[csv]\nusegmtime = yes\nloguniqueid = yes\n")
-        self._write("features.conf", (DIALPLAN / "features.conf.sample").read_text())
+        self._write("features.conf", "[general]\npickupexten = *8\n", (DIALPLAN / "features.conf.sample").read_text())
         self._write(
             "queues.conf",
             "[general]\npersistentmembers = no\n",
             (DIALPLAN / "queues.conf.sample").read_text(),
             "".join(f"member => PJSIP/{name}\n" for name in self.failsafe),
+            PLAIN_QUEUE,
+            "".join(f"member => PJSIP/{name}\n" for name in self.agents),
         )
         self._write("musiconhold.conf", f"[default]\nmode = files\ndirectory = {self.folder}/moh\n")
         first = 32768 + secrets.randbelow(60) * 400
@@ -230,7 +238,8 @@ class Asterisk:
         self._write("voicemail.conf", "[general]\nformat = wav\n[default]\n100 => 1234,Lab\n")
         self._write("indications.conf", INDICATIONS)
         self._write("acl.conf")
-        for name in ("udptl", "res_parking", "ccss", "stasis", "codecs", "dnsmgr", "pjproject"):
+        self._write("res_parking.conf", "[default]\nparkext = 700\nparkpos = 701-720\ncontext = parkedcalls\n")
+        for name in ("udptl", "ccss", "stasis", "codecs", "dnsmgr", "pjproject"):
             self._write(f"{name}.conf", "[general]\n")
         self._write("extensions.conf", self._extensions(extensions, globals_))
         self._write("pjsip.conf", self._pjsip(registering, qualify))
@@ -247,8 +256,10 @@ class Asterisk:
             [globals]
             {globals_}
             #include "{DIALPLAN}/ctid.conf"
+            #include "{TOP}/lab/extensions.conf"
             [agents]
             include => ctid-agent
+            include => lab-desk
             exten => _9X.,1,Goto(ctid-outbound,${{EXTEN:1}},1)
             exten => _9+X.,1,Goto(ctid-outbound,${{EXTEN:1}},1)
             {colleagues}
@@ -283,20 +294,20 @@ class Asterisk:
             protocol = udp
             bind = 127.0.0.1:{self.sip_port}
             """,
-            endpoint("caller", "ctid-inbound", "identify_by = ip"),
+            endpoint("caller", "lab-outside", "identify_by = ip"),
             "[caller]\ntype = identify\nendpoint = caller\nmatch = 127.0.0.1\n",
             "[caller]\ntype = aor\n",
-            endpoint("trunk", "ctid-inbound", "identify_by = username"),
+            endpoint("trunk", "lab-outside", "identify_by = username"),
             f"[trunk]\ntype = aor\ncontact = sip:127.0.0.1:{self.trunk_port}\n",
         ]
         for name, port in self.phones.items():
-            parts.append(endpoint(name, "agents", f"identify_by = username\ncallerid = {name} <{name}>"))
+            parts.append(endpoint(name, "agents", f"identify_by = username\ncallerid = {name} <{name}>\n{GROUP}"))
             parts.append(
                 f"[{name}]\ntype = aor\ncontact = sip:{name}@127.0.0.1:{port}\n"
                 f"qualify_frequency = {qualify}\nqualify_timeout = 1\n"
             )
         for name in registering:
-            parts.append(endpoint(name, "agents", f"identify_by = username\nauth = {name}"))
+            parts.append(endpoint(name, "agents", f"identify_by = username\nauth = {name}\n{GROUP}"))
             parts.append(f"[{name}]\ntype = auth\nauth_type = userpass\nusername = {name}\npassword = {name}\n")
             parts.append(
                 f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\nqualify_frequency = {qualify}\n"

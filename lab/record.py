@@ -23,13 +23,6 @@ from lab.sipp import Behaviour, SipMessage, SippAgent, SippCall, place_call
 
 RECORDED = TOP / "tests" / "streams" / "recorded"
 CALLER, OTHER, LINE = "13800138000", "13800138009", "4001"
-#: Ways to phones: through a Local channel that stays, or is optimized away; two at once; by keys an agent can press.
-EXTENSIONS = """
-exten => 801,1,Dial(Local/agent2@agents/n,20)
-exten => 802,1,Dial(Local/agent2@agents,20)
-exten => 803,1,Dial(PJSIP/agent2&PJSIP/agent3,20)
-exten => 804,1,Dial(PJSIP/agent2,20,tT)
-"""
 RING_BOTH = "[both]\nstrategy = ringall\nmember => PJSIP/agent1\nmember => PJSIP/agent2\n"
 
 
@@ -506,7 +499,7 @@ async def record(name: str, folder: Path, into: Path) -> Facts:
     stream = into / f"{name}.ami"
     stream.unlink(missing_ok=True)
     queue = "CTID_QUEUE = both" if name == "fallback-two-ring" else ""
-    pbx = Asterisk(folder, agents=("agent1", "agent2", "agent3"), extensions=EXTENSIONS, globals_=queue)
+    pbx = Asterisk(folder, agents=("agent1", "agent2", "agent3"), globals_=queue)
     with (folder / "etc" / "queues.conf").open("a") as queues:
         queues.write(RING_BOTH)
     async with (

@@ -25,8 +25,15 @@ FOR_EVER_MS = 86_400_000
 
 #: How often a phone tries to get its ports.
 BINDS = 5
-Behaviour = Literal["answer", "never", "busy", "reject", "unavailable"]
-STATUS = {"busy": "486 Busy Here", "reject": "603 Decline", "unavailable": "480 Temporarily Unavailable"}
+Behaviour = Literal["answer", "never", "busy", "reject", "unavailable", "gone", "failing", "forward"]
+STATUS = {
+    "busy": "486 Busy Here",
+    "reject": "603 Decline",
+    "unavailable": "480 Temporarily Unavailable",
+    "gone": "404 Not Found",
+    "failing": "503 Service Unavailable",
+    "forward": "302 Moved Temporarily",
+}
 REFUSALS = (401, 403, 404, 408, 480, 484, 486, 487, 488, 500, 503, 603)
 
 _numbers = itertools.count(1)
@@ -113,7 +120,7 @@ class _Sipp:
         return path if path.exists() else tones.write_tone(path, hertz)
 
     async def _tell_to_hang_up(self, call_id: str) -> None:
-        await self._tell("HANGUP", call_id, lambda m: m.start.startswith("BYE "))
+        await self._tell("HANGUP", call_id, lambda m: m.start.startswith(("BYE ", "CANCEL ")))
 
     async def _tell(self, word: str, call_id: str, done: Callable[[SipMessage], bool], *headers: str) -> None:
         """Says the word until a message of this call shows that it is done: SIPp drops one that it does not yet wait for."""
@@ -162,7 +169,8 @@ class SippAgent(_Sipp):
     """A phone (an agent's, or a customer's at the trunk) which treats every call the same way.
 
     behaviour: answer (after `ring` seconds, plays `tone` hertz, hangs up after `talk` seconds or never), never
-    (rings until cancelled), busy (486), reject (603), unavailable (480).
+    (rings until cancelled), busy (486), reject (603), unavailable (480), gone (404), failing (503), forward (302 to
+    the SIP address `forward_to`).
     """
 
     def __init__(
@@ -175,9 +183,11 @@ class SippAgent(_Sipp):
         ring: float = 0.2,
         talk: float | None = None,
         tone: int = 1000,
+        forward_to: str = "",
     ) -> None:
         super().__init__(folder, name, port)
         self.behaviour, self.ring, self.talk, self.pitch = behaviour, ring, talk, tone
+        self.forward_to = forward_to
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -195,7 +205,11 @@ class SippAgent(_Sipp):
         elif self.behaviour == "never":
             scenario = _filled("never")
         else:
-            scenario = _filled("refuse", status=STATUS[self.behaviour])
+            scenario = _filled(
+                "refuse",
+                status=STATUS[self.behaviour],
+                contact=f"Contact: <{self.forward_to}>\n      " if self.behaviour == "forward" else "",
+            )
         for left in reversed(range(BINDS)):
             try:
                 await self.run(scenario).ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
@@ -206,10 +220,12 @@ class SippAgent(_Sipp):
             else:
                 return
 
-    async def behave(self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None) -> None:
+    async def behave(
+        self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None, forward_to: str = ""
+    ) -> None:
         """Treats later calls in another way; its present calls are left without a word."""
         await self.kill()
-        self.behaviour, self.talk = behaviour, talk
+        self.behaviour, self.talk, self.forward_to = behaviour, talk, forward_to
         self.ring = self.ring if ring is None else ring
         await self.start()
 
@@ -270,8 +286,14 @@ class SippCall(_Sipp):
         return self._process is not None and self._process.exit_status is None
 
     async def hang_up(self) -> None:
-        """Hangs up now; returns when the PBX has agreed. The call must be answered (the PBX answers at once)."""
+        """Hangs up now; returns when the PBX has agreed. The call must be answered (ctid-inbound answers at once)."""
         await self._tell_to_hang_up((await self.answered()).call_id)
+        await self.ended()
+
+    async def give_up(self) -> None:
+        """Hangs up before anyone answered; returns when the PBX has agreed."""
+        invite = await until(lambda: next(iter(self.messages), None), f"{self.name} calls")
+        await self._tell_to_hang_up(invite.call_id)
         await self.ended()
 
     @property
