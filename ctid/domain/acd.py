@@ -10,10 +10,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
+from ctid.domain import callbacks, keeping, legs, link, serving, staff, visits
 from ctid.domain import events as ev
-from ctid.domain import keeping, legs, link, serving, staff, visits
 from ctid.domain.actions import Action, Beat
-from ctid.domain.types import AgentState, Line, Policy
+from ctid.domain.types import AgentState, CallbackState, Line, Policy
 from ctid.domain.world import World
 
 _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingProxyType(
@@ -35,6 +35,10 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.LegEnded: legs.on_leg_ended,
         ev.CallsMerged: visits.on_calls_merged,
         ev.CallEnded: visits.on_call_ended,
+        ev.CallbackAsked: callbacks.on_asked,
+        ev.CallbackKept: callbacks.on_kept,
+        ev.CallNotMade: callbacks.on_not_made,
+        ev.CallbacksRestored: callbacks.on_restored,
         ev.TicketLinked: keeping.on_ticket_linked,
         ev.RecordingClosed: keeping.on_recording_closed,
         ev.RecordingMeasured: keeping.on_recording_measured,
@@ -68,6 +72,11 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
         "overflow": serving.on_overflow_unheard,
         "overflow_again": serving.on_overflow_again,
         "lookup": visits.on_lookup_late,
+        "callback_offer": callbacks.on_offer_due,
+        "callback_keep": callbacks.on_keep_late,
+        "callback_due": callbacks.on_due,
+        "callback_round": callbacks.on_round_over,
+        "callback_expires": callbacks.on_expired,
         "forget": visits.on_forgotten,
     }
 )
@@ -105,6 +114,10 @@ class Acd:
     def waiting(self) -> int:
         """How many callers are held and not offered."""
         return len(self.world.waiting)
+
+    def callbacks_waiting(self) -> int:
+        """How many callers are to be called back and are not being called now."""
+        return sum(c.record.state is CallbackState.WAITING for c in self.world.callbacks.values())
 
     def longest_wait(self, now: float) -> float:
         """Seconds the caller who waits longest has waited, 0 without one."""

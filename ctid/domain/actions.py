@@ -12,6 +12,7 @@ from ctid.domain.events import Request
 from ctid.domain.types import (
     AgentId,
     AgentStatus,
+    CallbackRecord,
     CallId,
     CallRecord,
     Decision,
@@ -56,6 +57,32 @@ class Say(Action):
     channel: str
     seq: int
     word: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferCallback(Action):
+    """Let the held caller ask by digit 1 to be called back, and play them the sound that says so, if there is one."""
+
+    call_id: CallId
+    channel: str
+    seq: int
+    sound: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Originate(Action):
+    """Ring the agent's phone, and when it is answered dial the customer from it.
+
+    ``call_id`` becomes the id of the call; ``caller`` is the number the customer is shown, ``seconds`` how long the phone
+    rings and ``customer_seconds`` how long the customer's does. Answered by the call itself, or by ``CallNotMade``.
+    """
+
+    call_id: CallId
+    endpoint: Endpoint
+    number: str
+    caller: str | None
+    seconds: float
+    customer_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +135,13 @@ class SaveAgent(Action):
     """The newest state of an agent, to be kept with the time it began."""
 
     status: AgentStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepCallback(Action):
+    """The newest state of a callback; saves of one coalesce. Answered by ``CallbackKept`` once it is stored."""
+
+    callback: CallbackRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

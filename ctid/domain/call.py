@@ -79,7 +79,7 @@ class Leg:
     talk_confirmed: bool = True  # likewise, that it is in conversation
 
     @classmethod
-    def restored(cls, record: LegRecord, *, offered: bool) -> Leg:
+    def restored(cls, record: LegRecord, *, offered: bool, originator: bool = False) -> Leg:
         """The leg as the books had it; it stays unconfirmed until the PBX shows its channel again."""
         return cls(
             id=record.id,
@@ -88,6 +88,7 @@ class Leg:
             party=record.party,
             offered_at=record.offered_at,
             offered=offered,
+            originator=originator,
             answered_at=record.answered_at,
             ended_at=record.ended_at,
             result=record.result,
@@ -192,6 +193,9 @@ class Call:
     agent: AgentId | None = None
     ticket_wanted_by: AgentId | None = None  # answered, but who is calling is not known yet
     recording_path: str | None = None
+    callback: CallId | None = None  # the call whose caller is called back: this one, or the one it is made for
+    callback_offered: bool = False
+    notices: tuple[str, ...] = ()  # for the screens of those who take it
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
     measuring: set[str] = field(default_factory=set)  # recordings whose measure was asked for and is not there
     legs: dict[LegId, Leg] = field(default_factory=dict)
@@ -202,6 +206,7 @@ class Call:
     def restored(cls, record: CallRecord) -> Call:
         """A call as the books had it; one under way is unconfirmed until the PBX shows one of its channels again."""
         chosen = {d.chosen for d in record.decisions}
+        calls_back = record.callback is not None and record.direction is Direction.OUTBOUND
         return cls(
             id=record.id,
             pbx=record.pbx,
@@ -222,7 +227,11 @@ class Call:
             agent=record.agent,
             recording_path=next((r.path for r in record.recordings), None),
             recordings={r.id: r for r in record.recordings},
-            legs={leg.id: Leg.restored(leg, offered=leg.agent in chosen) for leg in record.legs},
+            callback=record.callback,
+            legs={
+                leg.id: Leg.restored(leg, offered=leg.agent in chosen, originator=calls_back and leg.agent in chosen)
+                for leg in record.legs
+            },
             decisions=list(record.decisions),
             ended_at=record.ended_at,
             outcome=record.outcome,
@@ -237,7 +246,13 @@ class Call:
     @property
     def waiting(self) -> bool:
         """Held, and ready to be offered: who is calling is known, or known to be unknown."""
-        return self.phase is Phase.HELD and self.hold is not None and not self.file_due and not self.overflow_waits
+        ready = not self.file_due and not self.overflow_waits and self.callback is None
+        return self.phase is Phase.HELD and self.hold is not None and ready
+
+    @property
+    def calls_back(self) -> bool:
+        """It was made by ctid: an agent's phone first, and from there the customer's."""
+        return self.callback is not None and self.direction is Direction.OUTBOUND
 
     def bridged_seconds(self) -> float:
         """Seconds in which any leg was in conversation: what a recording of bridged time holds."""
@@ -284,6 +299,7 @@ class Call:
                 for r in self.recordings.values()
             ),
             decisions=tuple(self.decisions),
+            callback=self.callback,
         )
 
 
@@ -300,12 +316,22 @@ def outcome_of(call: Call) -> Outcome:
     if call.answered_at is not None:
         return Outcome.ANSWERED
     dialled = [leg for leg in call.legs.values() if not leg.originator]
+    if call.calls_back:
+        return _outcome_of_callback(call, dialled)
     if call.via is not Via.DIRECT:
         return Outcome.ABANDONED
     if not dialled:
         own = next(iter(call.legs.values()), None)
         return Outcome.ANSWERED if own is not None and own.answered_at is not None else Outcome.FAILED
     return _OUTCOME_BY_RESULT.get(dialled[-1].result or LegResult.CANCELLED, Outcome.FAILED)
+
+
+def _outcome_of_callback(call: Call, dialled: list[Leg]) -> Outcome:
+    """The customer's leg says it; where it did not come so far, the agent's."""
+    last = (dialled or list(call.legs.values()))[-1:]
+    if not last or last[0].answered_at is not None:
+        return Outcome.FAILED
+    return _OUTCOME_BY_RESULT.get(last[0].result or LegResult.CANCELLED, Outcome.FAILED)
 
 
 _OUTCOME_BY_RESULT = MappingProxyType(

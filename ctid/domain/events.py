@@ -12,6 +12,7 @@ from ctid.domain.types import (
     Agent,
     AgentId,
     AgentStatus,
+    CallbackRecord,
     CallerFile,
     CallId,
     CallRecord,
@@ -94,6 +95,24 @@ class CallOverflowed(Event):
 
     call_id: CallId
     to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAsked(Event):
+    """The held caller pressed 1 after a callback had been offered (``UserEvent CtidCallback``)."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNotMade(Event):
+    """The PBX made no channel of a call it was asked for (``OriginateResponse``), or was not asked at all.
+
+    ``result`` is what that says of the phone, ``None`` where it says nothing.
+    """
+
+    call_id: CallId
+    result: LegResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +233,12 @@ class PhoneReached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOpened(Event):
-    """The PBX's state was read and turned into events; routing may begin."""
+    """The PBX's state was read and turned into events; routing may begin.
+
+    ``gap_told`` is whether what happened since it was last seen was read from CEL.
+    """
+
+    gap_told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +279,13 @@ class RouteRefused(Event):
     call_id: CallId
     seq: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackKept(Event):
+    """The database has this state of a callback."""
+
+    callback: CallbackRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +380,14 @@ class BooksRestored(Event):
     statuses: tuple[AgentStatus, ...]
     calls: tuple[CallRecord, ...]
     talks: tuple[tuple[AgentId, LegId, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbacksRestored(Event):
+    """This daemon begins to act: the open callbacks, and the books on the calls being made for them."""
+
+    callbacks: tuple[CallbackRecord, ...]
+    calls: tuple[CallRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

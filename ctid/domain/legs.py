@@ -6,11 +6,12 @@ of order loses a second of talk.
 
 from __future__ import annotations
 
+from ctid.domain import callbacks, keeping, serving, staff
 from ctid.domain import events as ev
-from ctid.domain import keeping, serving, staff
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.types import (
+    AgentId,
     AgentState,
     Certainty,
     Direction,
@@ -28,10 +29,7 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         return
     call.confirmed = call.confirmed or event.witnessed
     leg = call.legs.get(event.leg_id)
-    offered = call.offer is not None and call.offer.endpoint == event.endpoint
-    agent = world.agent_at(event.endpoint)
-    if agent is None and offered and call.offer is not None:
-        agent = call.offer.agent  # who left the phone while the call was on its way to it
+    agent, offered = _whose(world, call, event)
     if leg is not None:
         leg.confirmed = leg.confirmed or event.witnessed
         leg.endpoint = event.endpoint
@@ -65,11 +63,21 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
     world.touch(call)
 
 
+def _whose(world: World, call: Call, event: ev.LegOffered) -> tuple[AgentId | None, bool]:
+    """Whose phone it is, and whether ctid's own offer rings it; also of one who left the phone while it was on its way."""
+    agent = world.agent_at(event.endpoint)
+    if event.originator and call.calls_back:
+        return agent or call.agent, True
+    if call.offer is None or call.offer.endpoint != event.endpoint:
+        return agent, False
+    return agent or call.offer.agent, True
+
+
 def on_leg_rang(world: World, event: ev.LegRang) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
-    if call is None or leg is None or not leg.live or leg.originator:
+    if call is None or leg is None or not leg.live or (leg.originator and not leg.offered):
         return
-    if leg.pop is None and leg.agent is not None and call.direction is Direction.INBOUND:
+    if leg.pop is None and leg.agent is not None and (call.direction is Direction.INBOUND or leg.originator):
         world.pop(call, leg, PopState.RINGING, event.at)
 
 
@@ -83,7 +91,7 @@ def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
     if leg.agent is not None:
         seat(world, leg, call)
     if leg.originator:
-        world.touch(call)
+        _originator_answered(world, call, leg, event)
         return
     call.answered_at = call.answered_at or event.at
     call.agent = leg.agent or call.agent
@@ -91,14 +99,32 @@ def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
     if leg.offered:
         serving.release(world, call, None, event.at)
     world.move(call, Phase.TALKING)
+    if call.calls_back:
+        callbacks.on_answered(world, call, event.at)
+    elif call.direction is Direction.INBOUND:
+        callbacks.on_caller_served(world, call, event.at)
     if leg.agent is not None:
+        _agent_answered(world, call, leg, event)
+    world.touch(call)
+
+
+def _agent_answered(world: World, call: Call, leg: Leg, event: ev.LegAnswered) -> None:
+    world.desks[leg.agent or ""].missed_in_a_row = 0
+    if call.direction is Direction.INBOUND:
+        if event.witnessed:  # a screen shows what is, not what was while ctid was away
+            world.pop(call, leg, PopState.ANSWERED, event.at)
+        if call.entered:
+            call.ticket_wanted_by = leg.agent
+            keeping.want_ticket(world, call, event.at)
+
+
+def _originator_answered(world: World, call: Call, leg: Leg, event: ev.LegAnswered) -> None:
+    """A phone that calls out is not the answer; one that ctid made call back has been taken up by its agent."""
+    if leg.offered and leg.agent is not None:
+        serving.release(world, call, None, event.at)
         world.desks[leg.agent].missed_in_a_row = 0
-        if call.direction is Direction.INBOUND:
-            if event.witnessed:  # a screen shows what is, not what was while ctid was away
-                world.pop(call, leg, PopState.ANSWERED, event.at)
-            if call.entered:
-                call.ticket_wanted_by = leg.agent
-                keeping.want_ticket(world, call, event.at)
+        if event.witnessed:
+            world.pop(call, leg, PopState.ANSWERED, event.at)
     world.touch(call)
 
 

@@ -89,6 +89,7 @@ def on_link_lost(world: World, event: ev.LinkLost) -> None:
 def on_link_opened(world: World, event: ev.LinkOpened) -> None:
     """The PBX's state was told: what it no longer has ended meanwhile, at the last moment anyone saw it."""
     world.linked = True
+    world.gap_told = event.gap_told
     world.serve = True
     seen = world.lost_at if world.lost_at is not None else event.at
     for call in list(world.calls.values()):
@@ -116,8 +117,12 @@ def _confirm(world: World, call: Call, leg: Leg, seen: float, at: float) -> None
     if leg.talking is not None and not leg.talk_confirmed:
         leg.close_talk(seen, Certainty.ESTIMATED)
         legs.stop_talk_account(world, leg, max(seen, leg.talks[-1].started_at))
-    if leg.answered_at is not None and leg.pop is None and not leg.originator and call.direction is Direction.INBOUND:
+    if leg.answered_at is not None and leg.pop is None and _pops(call, leg):
         world.pop(call, leg, PopState.ANSWERED, at)  # the screen outlives a restart
+
+
+def _pops(call: Call, leg: Leg) -> bool:
+    return leg.offered if leg.originator else call.direction is Direction.INBOUND
 
 
 def on_phone_used(world: World, event: ev.PhoneUsed) -> None:

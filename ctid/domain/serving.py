@@ -6,6 +6,7 @@ An agent is reserved from the decision until the PBX says what became of it.
 
 from __future__ import annotations
 
+from ctid.domain import callbacks
 from ctid.domain.actions import NoteDecision, Overflow, Ring
 from ctid.domain.call import Call, Offer, Phase
 from ctid.domain.routing import Standing, choose, is_open, waiting_order
@@ -15,6 +16,8 @@ from ctid.domain.world import World
 
 #: An overflow that takes nobody is tried this often before the caller is let go.
 OVERFLOW_TRIES = 5
+#: The dialplan's word for thanking a caller whose place is kept.
+TO_CALLBACK = "callback"
 #: The owner may be worth waiting for while one of these keeps them.
 _PASSING = frozenset({Skip.RESERVED, Skip.RINGING, Skip.TALKING, Skip.WRAP_UP, Skip.PHONE_BUSY})
 _MISSED = frozenset({LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED})
@@ -24,11 +27,12 @@ _COOLED = frozenset({LegResult.BUSY, LegResult.UNREACHABLE, LegResult.FAILED})
 def serve(world: World, at: float) -> None:
     """Offer as many waiting callers as there are agents who may take them."""
     world.serve = False
-    if not world.linked or not world.waiting:
+    if not world.linked or not (world.waiting or world.callbacks):
         return
     standings = {agent_id: _standing(world, agent_id, at) for agent_id in world.desks}
     idle = sum(s.skip is None for s in standings.values())
-    callers = [c for i in world.waiting if (c := world.calls[i]).waiting]
+    callers: list[Call | callbacks.Callback] = [c for i in world.waiting if (c := world.calls[i]).waiting]
+    callers += callbacks.ready(world, at)
     callers.sort(key=lambda c: waiting_order(c.file, c.arrived_at or at, at, world.policy.ageing_seconds))
     nobody: set[tuple[str, int | None]] = set()  # lines and levels for which it was found that no idle agent may serve
     for call in callers:
@@ -44,14 +48,25 @@ def serve(world: World, at: float) -> None:
         )
         if isinstance(choice, Decision):
             if not _worth_waiting_for_owner(world, call, choice, at):
-                offer(world, call, choice)
+                _offer(world, call, choice)
                 standings[choice.chosen] = _standing(world, choice.chosen, at)
                 idle -= 1
         elif not choice.all_tried:
             nobody.add(plain)
-        elif call.round_resumes_at is None:
+        elif call.round_resumes_at is not None:
+            continue
+        elif isinstance(call, callbacks.Callback):
+            callbacks.pause_round(world, call, at)
+        else:
             call.round_resumes_at = at + world.policy.round_pause_seconds
             world.timers.set(("round", call.id), call.round_resumes_at)
+
+
+def _offer(world: World, waiter: Call | callbacks.Callback, decision: Decision) -> None:
+    if isinstance(waiter, callbacks.Callback):
+        callbacks.offer(world, waiter, decision)
+    else:
+        offer(world, waiter, decision)
 
 
 def offer(world: World, call: Call, decision: Decision) -> None:
@@ -84,7 +99,12 @@ def hold(world: World, call: Call, at: float) -> None:
     line = call.line
     if line is None or call.hold is None:
         return
-    if not is_open(line, at, world.zone):
+    if call.callback is not None:
+        callback = world.callbacks.get(call.callback)
+        if callback is None or callback.kept:  # else the database has still to say so
+            call.outcome = Outcome.OVERFLOW
+            _overflow(world, call, at, to=TO_CALLBACK)
+    elif not is_open(line, at, world.zone):
         call.outcome = Outcome.CLOSED
         _overflow(world, call, at)
     elif call.arrived_at is not None and at >= call.arrived_at + line.longest_wait_seconds:
@@ -92,6 +112,7 @@ def hold(world: World, call: Call, at: float) -> None:
         _overflow(world, call, at)
     else:
         world.serve = True
+        callbacks.offer_later(world, call, at)
 
 
 def release(world: World, call: Call, result: LegResult | None, at: float) -> None:
@@ -168,6 +189,9 @@ def on_offer_expired(world: World, call_id: str, at: float) -> None:
     call = world.calls.get(call_id)
     if call is None or call.phase is not Phase.OFFERED:
         return
+    if call.calls_back:
+        callbacks.on_unheard(world, call, at)
+        return
     release(world, call, None, at)
     world.move(call, Phase.HELD)
     hold(world, call, at)
@@ -182,17 +206,18 @@ def on_overflow_unheard(world: World, call_id: str, at: float) -> None:
         hold(world, call, at)
 
 
-def _overflow(world: World, call: Call, at: float) -> None:
+def _overflow(world: World, call: Call, at: float, to: str | None = None) -> None:
     assert call.hold is not None
     assert call.line is not None
-    to = call.line.overflow if call.overflows < OVERFLOW_TRIES else "hangup"
+    if to is None:
+        to = call.line.overflow if call.overflows < OVERFLOW_TRIES else "hangup"
     world.do(Overflow(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, to=to))
     world.timers.set(("overflow", call.id), at + world.policy.reservation_slack_seconds)
     world.move(call, Phase.LEFT)
     world.touch(call)
 
 
-def _worth_waiting_for_owner(world: World, call: Call, decision: Decision, at: float) -> bool:
+def _worth_waiting_for_owner(world: World, call: Call | callbacks.Callback, decision: Decision, at: float) -> bool:
     patience = world.policy.owner_wait_seconds
     if not patience or decision.owner_skipped not in _PASSING or call.arrived_at is None:
         return False

@@ -79,6 +79,21 @@ class RecordingState(StrEnum):
     MISSING = "missing"
 
 
+class CallbackState(StrEnum):
+    """Where a promise to call a caller back stands; the last four are final."""
+
+    WAITING = "waiting"
+    CALLING = "calling"
+    DONE = "done"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    DROPPED = "dropped"  # the caller was served otherwise, or nothing had been promised yet
+
+    @property
+    def final(self) -> bool:
+        return self not in (CallbackState.WAITING, CallbackState.CALLING)
+
+
 class Rule(StrEnum):
     """The rule that chose the agent of an offer."""
 
@@ -142,6 +157,8 @@ class Line:
     overflow: str = "hangup"  # the dialplan's word: hangup, number-DIGITS, voicemail-BOX, announcement-NAME
     owner_from_outside: bool = True  # an owner who does not serve the line may still get their caller
     level_gate: bool = False  # the caller's level must not exceed the agent's
+    callback: bool = False  # a caller who waits may have their place kept and be called back
+    callback_sound: str | None = None  # the sound file that tells them so
     hours: tuple[OpenHours, ...] = ()  # none means always open
 
 
@@ -167,6 +184,11 @@ class Policy:
     ageing_seconds: float = 60.0  # of waiting that raise a caller by one level
     missed_in_a_row: int = 3  # misses in a row that pause an agent; 0 never does
     lookup_seconds: float = 0.5  # how long a decision waits for the database before it goes on without
+    callback_after_seconds: float = 10.0  # of waiting before a callback is offered
+    callback_retry_seconds: float = 300.0
+    callback_tries: int = 3  # of reaching the customer
+    callback_expires_seconds: float = 86400.0
+    callback_most: int = 100  # open at once
     reservation_slack_seconds: float = 5.0  # past ring time: the PBX never said what became of the offer
 
 
@@ -202,7 +224,8 @@ class CallerFile:
     ``number`` is in E.164 where it is a public number. ``contact`` is ``None`` for a number that several contacts share:
     of one customer, ``customer_id`` is set; of several, neither, and ``matches`` lists them. ``history`` holds the newest
     tickets, the newest first; ``owner`` is the present owner of the newest. ``level`` orders the waiting (1 for unknown
-    callers) and ``severity`` is that of the caller's newest open ticket, 0 without one.
+    callers) and ``severity`` is that of the caller's newest open ticket, 0 without one. ``dial_back`` is how the trunk
+    dials the number, ``None`` for one that must not be called back.
     """
 
     number: str | None = None
@@ -213,6 +236,7 @@ class CallerFile:
     owner: AgentId | None = None
     level: int = 1
     severity: int = 0
+    dial_back: str | None = None
 
 
 UNKNOWN_CALLER = CallerFile()
@@ -314,6 +338,36 @@ class CallRecord:
     legs: tuple[LegRecord, ...] = ()
     recordings: tuple[RecordingRecord, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    callback: CallId | None = None  # the call whose caller's place was kept: this one, or the one it calls back for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackRecord:
+    """A promise to call a caller back. ``id`` is the call that asked for it.
+
+    ``number`` is in E.164 and has one open callback at most, ``dial`` is how the trunk dials it. ``called`` is the service
+    number, ``arrived_at`` the place in the waiting order. ``tries`` counts how often the customer was dialled in vain;
+    ``attempt`` is the newest call made for it, to the phone of ``agent``. ``why`` says of a final one what no state says.
+    """
+
+    id: CallId
+    pbx: str
+    number: str
+    dial: str
+    called: str | None
+    line: str | None
+    level: int
+    severity: int
+    arrived_at: float
+    asked_at: float
+    due_at: float
+    state: CallbackState = CallbackState.WAITING
+    tries: int = 0
+    rung: int = 0  # agents' phones rung for it
+    attempt: CallId | None = None
+    agent: AgentId | None = None
+    ended_at: float | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from ctid.domain import callbacks, keeping, legs, serving
 from ctid.domain import events as ev
-from ctid.domain import keeping, legs, serving
 from ctid.domain.actions import LookUpCaller, NoteCallEnded, NoteOddity
 from ctid.domain.call import Call, Hold, Phase, outcome_of
 from ctid.domain.types import (
@@ -161,6 +161,8 @@ def look_up(world: World, call: Call, at: float) -> None:
 
 
 def _caller_known(world: World, event: ev.CallerIdentified | ev.CallerLookupFailed, file: CallerFile | None) -> None:
+    if isinstance(event, ev.CallerIdentified):
+        callbacks.identified(world, event)
     call = world.call(event.call_id)
     if call is None:
         return
@@ -174,6 +176,8 @@ def _caller_known(world: World, event: ev.CallerIdentified | ev.CallerLookupFail
             if leg.pop is not None and leg.live:
                 world.pop(call, leg, leg.pop.state, event.at)
         world.touch(call)
+        if call.answered_at is not None and call.direction is Direction.INBOUND:
+            callbacks.on_caller_served(world, call, event.at)
     keeping.want_ticket(world, call, event.at)
     if call.phase is Phase.HELD:
         serving.hold(world, call, event.at)
@@ -194,6 +198,7 @@ def on_calls_merged(world: World, event: ev.CallsMerged) -> None:
     merged.outcome = Outcome.MERGED
     world.merged[merged.id] = into.id
     _end(world, merged, event.at)
+    callbacks.on_attempt_over(world, merged, event.at, event.certainty)
     world.touch(into)
 
 
@@ -212,12 +217,14 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
         if recording.state is RecordingState.RECORDING:
             keeping.measure(world, call, recording.path)
     _end(world, call, event.at)
+    if call.calls_back:
+        callbacks.on_attempt_over(world, call, event.at, event.certainty)
 
 
 def _end(world: World, call: Call, at: float) -> None:
     call.ended_at = at
     world.move(call, Phase.ENDED)
-    for what in ("wait", "round", "owner", "lookup", "overflow"):
+    for what in ("wait", "round", "owner", "lookup", "overflow", "callback_offer"):
         world.timers.clear((what, call.id))
     world.timers.set(("forget", call.id), at + REMEMBERED_SECONDS)
     world.do(NoteCallEnded(call=call.record()))

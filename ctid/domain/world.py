@@ -7,6 +7,8 @@ that was touched is saved and shown once, at the end of that event.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ctid.domain import agent as agent_states
@@ -28,6 +30,9 @@ from ctid.domain.types import (
     Pop,
     PopState,
 )
+
+if TYPE_CHECKING:
+    from ctid.domain.callbacks import Callback
 
 #: An ended call stays this long for what comes late: its recording's measure, its ticket.
 REMEMBERED_SECONDS = 600.0
@@ -51,6 +56,8 @@ class World:
     calls: dict[CallId, Call] = field(default_factory=dict)
     waiting: dict[CallId, None] = field(default_factory=dict)
     merged: dict[CallId, CallId] = field(default_factory=dict)
+    callbacks: dict[CallId, Callback] = field(default_factory=dict)  # the open ones, by the call that asked
+    gap_told: bool = False  # CEL told what happened before the link opened
     pin_checks: dict[Request, Endpoint] = field(default_factory=dict)
     pin_tries: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)  # since when, how many
     serve: bool = False  # something changed that may let a waiting caller be served
@@ -74,6 +81,13 @@ class World:
         """The line with this number; a number no line claims is served by every agent rather than lost."""
         line = self.line_by_number.get(_digits(dialled)) if dialled else None
         return line or Line(name="", numbers=())
+
+    def has_line(self, number: str) -> bool:
+        """Whether it is the number of a line."""
+        return _digits(number) in self.line_by_number
+
+    def local(self, at: float) -> datetime:
+        return datetime.fromtimestamp(at, self.zone)
 
     def call(self, call_id: CallId) -> Call | None:
         """The call with this id, or the one it was merged into."""
@@ -130,6 +144,7 @@ class World:
             file=call.file,
             ticket=ticket,
             decision=call.decisions[-1] if leg.offered and call.decisions else None,
+            notices=call.notices,
         )
         self.do(ShowPop(pop=leg.pop))
 
