@@ -254,6 +254,7 @@ def _call_row(record: CallRecord) -> dict[str, Any]:
         "via": record.via.value,
         "merged_into": record.merged_into,
         "agent": record.agent,
+        "callback": record.callback,
     }
 
 
@@ -363,6 +364,7 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
             via=Via(row.via),
             merged_into=row.merged_into,
             agent=row.agent,
+            callback=row.callback,
             ticket_ids=tuple(tickets_of[key]),
             legs=tuple(legs_of[key]),
             recordings=tuple(recordings_of[key]),

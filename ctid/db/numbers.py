@@ -9,11 +9,20 @@ import re
 import unicodedata
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 from phonenumbers.shortnumberinfo import is_valid_short_number
 
 LONGEST_SHORT = 6  # digits: internal extensions and service numbers like 110 and 10086
 LONGEST = 32
+#: What may be called back: numbers that cost what a call costs. No premium rate, no shared cost, no satellite.
+_ORDINARY = frozenset(
+    {
+        PhoneNumberType.FIXED_LINE,
+        PhoneNumberType.MOBILE,
+        PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        PhoneNumberType.VOIP,
+    }
+)
 _SCHEME = re.compile(r"^(?:tel|sips?):", re.IGNORECASE)
 _AFTER_THE_NUMBER = re.compile(r"(?:@|;|(?:ext\.?|extension|x|#|转|轉|分机|分機)[\s:.]*\d*$).*", re.IGNORECASE)
 _BETWEEN_DIGITS = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060\ufeff/().\-\u2010-\u2015_]+")
@@ -37,6 +46,24 @@ def normalise(raw: str | None, country: str | None, outside_prefix: str | None =
         return None
     region = country.upper() if country is not None else "ZZ"  # "ZZ": no region, to phonenumbers
     return _international(digits) if international else _national(digits, region, outside_prefix)
+
+
+def dial_back(number: str | None, country: str | None, *, international: bool = False) -> str | None:
+    """How a trunk dials ``number`` (as ``normalise`` gives it) to call it back; ``None`` for one that must not be.
+
+    Anyone can claim any number: only ordinary ones that are valid in the site's own country are called. National digits
+    (``13800138000``, ``02155640000``), or E.164 with ``international``; made anew, never what the caller sent.
+    """
+    if country is None or number is None or not number.startswith("+"):
+        return None
+    parsed = _parsed(number, None)
+    if parsed is None or not phonenumbers.is_valid_number_for_region(parsed, country.upper()):
+        return None
+    if phonenumbers.number_type(parsed) not in _ORDINARY:
+        return None
+    if international:
+        return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    return re.sub(r"\D", "", phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
 
 
 def _international(digits: str) -> str:

@@ -206,10 +206,35 @@ calls = Table(
     Column("via", String, nullable=False),
     Column("merged_into", String),
     Column("agent", String),
+    Column("callback", String),  # the call whose caller is called back: this one, or the one it was made for
     Index(None, "id"),
     Index(None, "contact_id", "started_at"),
     Index(None, "customer_id", "started_at"),
     Index(None, "agent", "started_at"),
+    Index(None, "callback"),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("id", String, primary_key=True),  # the call that asked; saved before or after it
+    Column("number", String, nullable=False),
+    Column("dial", String, nullable=False),
+    Column("called", Text),
+    Column("line", String),
+    Column("level", Integer, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("arrived_at", UTCDateTime, nullable=False),
+    Column("asked_at", UTCDateTime, nullable=False, index=True),
+    Column("due_at", UTCDateTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("rung", Integer, nullable=False),
+    Column("attempt", String),
+    Column("agent", String),
+    Column("ended_at", UTCDateTime, index=True),  # NULL: open, read at each start
+    Column("why", Text),
 )
 
 legs = Table(

@@ -44,6 +44,7 @@ WHOLE = CallRecord(
     via=Via.CTID,
     ticket_ids=("T1",),
     agent="a",
+    callback="1700000000.1",
     legs=(
         LegRecord(
             id="1700000000.2",

@@ -65,8 +65,9 @@ async def test_a_database_with_somebody_elses_tables_is_refused(empty):
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(empty, monkeypatch, tmp_path):
     broken = tmp_path / "sql"
     shutil.copytree(migrations.folder(), broken)
-    (broken / "versions" / "0002_breaks.py").write_text(
-        "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+    newest = max(file.name for file in (broken / "versions").glob("*.py"))[:4]
+    (broken / "versions" / "9999_breaks.py").write_text(
+        f"from alembic import op\nrevision = '9999'\ndown_revision = '{newest}'\n"
         "def upgrade():\n    op.execute('CREATE TABLE half (x integer)')\n    op.execute('nonsense')\n"
         "def downgrade():\n    pass\n"
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctid.db.numbers import normalise
+from ctid.db.numbers import dial_back, normalise
 
 MOBILE = "+8613800138000"
 
@@ -93,3 +93,45 @@ WRITTEN = st.one_of(
 def test_normalising_twice_changes_nothing(written, country, prefix):
     once = normalise(written, country, prefix)
     assert normalise(once, country, prefix) == once
+
+
+@pytest.mark.parametrize(
+    ("number", "country", "dialled"),
+    [
+        ("+8613800138000", "CN", "13800138000"),
+        ("+862155640001", "CN", "02155640001"),
+        ("+493012345678", "DE", "03012345678"),
+        ("+12125550123", "US", "2125550123"),
+    ],
+)
+def test_a_number_is_called_back_as_its_country_dials_it(number, country, dialled):
+    assert dial_back(number, country) == dialled
+    assert dial_back(number, country, international=True) == number
+
+
+@pytest.mark.parametrize(
+    ("number", "country"),
+    [
+        (None, "CN"),  # withheld
+        ("8001", "CN"),  # an extension
+        ("10086", "CN"),
+        ("110", "CN"),
+        ("4008001234", "CN"),  # not an outside number
+        ("+4930123456", "CN"),  # another country's
+        ("+18765551234", "US"),  # Jamaica, behind the same +1
+        ("+499001234567", "DE"),  # premium rate
+        ("+8616812345678", "CN"),  # premium rate
+        ("+881612345678", "CN"),  # satellite
+        ("+8613800", "CN"),  # no valid number
+        ("+8613800138000", None),
+        ("+86138001380001234", "CN"),
+    ],
+)
+def test_what_could_cost_or_harm_someone_is_never_called_back(number, country):
+    assert dial_back(number, country) is None
+
+
+@given(st.text(), st.sampled_from(["CN", "DE", "US"]))
+def test_what_is_dialled_back_is_digits_whatever_came(text, country):
+    dialled = dial_back(normalise(text, country), country)
+    assert dialled is None or (dialled.isascii() and dialled.isdigit())
