@@ -24,12 +24,12 @@ res_pjsip_endpoint_identifier_user res_pjsip_registrar res_pjsip_authenticator_d
 res_pjsip_pubsub res_pjsip_refer res_pjsip_rfc3326 res_pjsip_nat res_pjsip_dlg_options res_pjsip_header_funcs
 res_pjsip_logger res_manager_devicestate res_cdrel_custom chan_pjsip chan_bridge_media bridge_simple bridge_native_rtp
 bridge_softmix bridge_holding bridge_builtin_features bridge_builtin_interval_features codec_ulaw codec_alaw
-codec_a_mu codec_gsm codec_resample format_wav format_pcm format_gsm format_sln pbx_config cel_custom cdr_csv app_dial
+codec_a_mu codec_gsm codec_resample format_wav format_pcm format_gsm format_sln pbx_config cel_custom cdr_custom app_dial
 app_queue app_mixmonitor app_playback app_read app_stack app_userevent app_celgenuserevent app_senddtmf app_chanspy
 app_directed_pickup
 app_voicemail app_echo app_exec func_callerid func_channel func_cut func_env func_global func_groupcount
 func_hangupcause func_logic func_pjsip_endpoint func_pjsip_contact func_pjsip_aor func_strings func_timeout
-func_dialplan func_math
+func_dialplan func_math func_cdr
 """
 
 #: Who may take whose ringing calls.
@@ -86,7 +86,7 @@ class Asterisk:
         self.ami_username, self.ami_secret = "ctid", secrets.token_hex(12)
         self.monitor_dir = self.folder / "spool" / "monitor"
         self.cel_file = self.folder / "log" / "cel-custom" / "ctid.csv"
-        self.cdr_file = self.folder / "log" / "cdr-csv" / "Master.csv"
+        self.cdr_file = self.folder / "log" / "cdr-custom" / "ctid.csv"
         self.log_file = self.folder / "log" / "messages.log"
         self._lab_secret = secrets.token_hex(12)
         self._process: Process | None = None
@@ -177,7 +177,7 @@ class Asterisk:
         self, registering: Sequence[str], extensions: str, globals_: str, qualify: int, system_name: str
     ) -> None:
         modules, data = (Path(line) for line in (LAB / "asterisk-folders").read_text().split("\n")[:2])
-        for name in ("etc", "lib", "spool/monitor", "run", "log/cel-custom", "log/cdr-csv", "moh"):
+        for name in ("etc", "lib", "spool/monitor", "run", "log/cel-custom", "log/cdr-custom", "moh"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         tones.write_tone(self.folder / "moh" / "hold.ulaw", 250, seconds=4, amplitude=2000)
         voices = sorted(path.name for path in (data / "sounds").glob("en*"))
@@ -222,7 +222,8 @@ class Asterisk:
         )
         self._write("cel.conf", (DIALPLAN / "cel.conf.sample").read_text())
         self._write("cel_custom.conf", (DIALPLAN / "cel_custom.conf.sample").read_text())
-        self._write("cdr.conf", "[general]\nenable = yes\n[csv]\nusegmtime = yes\nloguniqueid = yes\n")
+        self._write("cdr.conf", "[general]\nenable = yes\n")
+        self._write("cdr_custom.conf", (DIALPLAN / "cdr_custom.conf.sample").read_text())
         self._write("features.conf", "[general]\npickupexten = *8\n", (DIALPLAN / "features.conf.sample").read_text())
         self._write(
             "queues.conf",

@@ -6,28 +6,27 @@ within the gap comes out, marked as backfilled. A row that can't be read is left
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import msgspec
 
 from ctid.asterisk import messages as pbx
+from ctid.asterisk.csvlog import cells
 from ctid.asterisk.tracker import Tracker
-from ctid.domain.events import Event
-from ctid.domain.types import Certainty
+from ctid.domain.events import CallEnded, Event, LegAnswered, LegEnded
+from ctid.domain.types import CallId, Certainty, LegResult
 
-#: No more of the file's end than this is looked at: some 100,000 calls.
-MOST_BYTES = 128 * 1024 * 1024
 #: A call that began longer ago, in seconds, is not pieced together.
 LONGEST_CALL = 4 * 3600.0
-COLUMNS = 11
-_BLOCK = 1024 * 1024
-_CELL = r'"(?:[^"]|"")*"'
-_ROW = re.compile(rf"{_CELL}(?:,{_CELL}){{{COLUMNS - 1}}}\r?")
+#: CEL's times and AMI's differ by what Asterisk and the network take; telling something again changes nothing.
+SLACK = 1.0
+#: The cause of a leg that Asterisk itself took back, and how near to it, in seconds, the reason for that stands.
+_TAKEN_BACK, _NEAR = 0, 1.0
+_COLUMNS = 11
 
 
 class CelRow(msgspec.Struct, frozen=True, gc=False):
@@ -46,39 +45,50 @@ class CelRow(msgspec.Struct, frozen=True, gc=False):
     caller_name: str
 
 
-def read(file: Path, since: float) -> list[CelRow]:
-    """The rows of every call that was alive at ``since`` or later, whole as far as the file has them, in its order.
+def rows(file: Path, since: float) -> Iterator[CelRow | None]:
+    """The rows from ``since`` on, a few older ones before them, ``None`` for each line that can't be read.
 
-    Raises ``OSError`` for a file that can't be read.
+    Goes back through ``FILE.1``, ``FILE.2`` and so on, as logrotate names them, as far as it must. Raises ``OSError``.
     """
-    rows = [row for line in _tail(file, since - LONGEST_CALL) if (row := _row(line)) is not None]
-    rotated = file.with_name(f"{file.name}.1")
-    if (not rows or rows[0].at > since) and rotated.exists():  # moved away meanwhile, as logrotate does
-        rows = [row for line in _tail(rotated, since - LONGEST_CALL) if (row := _row(line)) is not None] + rows
-    alive = {row.linkedid for row in rows if row.at >= since}
-    return [row for row in rows if row.linkedid in alive]
+    for row in cells(file, _COLUMNS, since, time_column=1):
+        yield _row(row) if row is not None else None
 
 
-def told_as_events(rows: Iterable[CelRow], since: float, until: float) -> list[Event]:
+def told_as_events(rows: Iterable[CelRow | None], since: float, until: float) -> list[Event]:
     """What happened after ``since`` and up to ``until``; what came before only sets the scene."""
     tracker = Tracker()
     out: list[Event] = []
     causes: dict[str, int] = {}
     for row in rows:
-        if row.at > until:
-            break
-        if row.kind == "HANGUP":
-            cause = _extra(row).get("hangupcause")
-            causes[row.uniqueid] = cause if isinstance(cause, int) else 0
-        for told in _told(row, causes):
+        if row is None or row.at > until:
+            continue
+        for told in told_by(row, causes):
             happened = tracker.feed(told)
             if row.at > since:
                 out += [replace(event, certainty=Certainty.BACKFILLED) for event in happened]
-    return out
+    return list(_unanswered(out))
 
 
-def _told(row: CelRow, causes: dict[str, int]) -> Iterator[pbx.PbxEvent]:
+def _unanswered(events: list[Event]) -> Iterator[Event]:
+    """CEL does not tell a phone that rang too long from one that was let go because the caller, or a colleague, ended it."""
+    ended_by: dict[CallId, list[float]] = {}
+    for event in events:
+        if isinstance(event, LegAnswered | CallEnded):
+            ended_by.setdefault(event.call_id, []).append(event.at)
+    for event in events:
+        if isinstance(event, LegEnded) and event.result is LegResult.CANCELLED:
+            near = (abs(at - event.at) < _NEAR for at in ended_by.get(event.call_id, ()))
+            yield event if any(near) else replace(event, result=LegResult.NO_ANSWER)
+        else:
+            yield event
+
+
+def told_by(row: CelRow, causes: dict[str, int]) -> Iterator[pbx.PbxEvent]:
+    """The row as AMI would have told it; ``causes`` keeps each hangup's cause until the channel ends."""
     match row.kind:
+        case "HANGUP":
+            cause = _extra(row).get("hangupcause")
+            causes[row.uniqueid] = cause if isinstance(cause, int) else _TAKEN_BACK
         case "CHAN_START":
             yield pbx.ChannelSeen(
                 at=row.at,
@@ -97,9 +107,16 @@ def _told(row: CelRow, causes: dict[str, int]) -> Iterator[pbx.PbxEvent]:
         case "BRIDGE_EXIT" if bridge := _bridge(row):
             yield pbx.BridgeLeft(at=row.at, bridge=bridge, uniqueid=row.uniqueid)
         case "CHAN_END":
-            yield pbx.ChannelHungUp(at=row.at, uniqueid=row.uniqueid, cause=causes.pop(row.uniqueid, 0))
+            yield pbx.ChannelHungUp(at=row.at, uniqueid=row.uniqueid, cause=causes.pop(row.uniqueid, _TAKEN_BACK))
+        case _:
+            yield from _said_by_dialplan(row)
+
+
+def _said_by_dialplan(row: CelRow) -> Iterator[pbx.PbxEvent]:
+    said = str(_extra(row).get("extra", ""))
+    match row.kind:
         case "CtidStart":
-            direction, dialled, file = [*str(_extra(row).get("extra", "")).split("|"), "", ""][:3]
+            direction, dialled, file = [*said.split("|"), "", ""][:3]
             yield pbx.CallEnteredCtid(
                 at=row.at,
                 uniqueid=row.uniqueid,
@@ -107,41 +124,21 @@ def _told(row: CelRow, causes: dict[str, int]) -> Iterator[pbx.PbxEvent]:
                 dialled=dialled or None,
                 file=file or None,
             )
+            if direction == "outbound" and dialled:  # CEL shows no dial: the party is the number, not the trunk
+                yield pbx.DialBegan(at=row.at, caller_id=None, dest_id=row.uniqueid, dial_string=f"{dialled}@")
+        case "CtidOverflow":
+            yield pbx.CallerOverflowed(at=row.at, uniqueid=row.uniqueid, to=said or None)
         case "CtidFailsafe":
             yield pbx.CallerInFailsafe(at=row.at, uniqueid=row.uniqueid)
 
 
-def _tail(file: Path, since: float) -> list[str]:
-    """The file's last lines, from one before ``since`` on; read from the end, for the file may hold months."""
-    with file.open("rb") as stream:
-        position = stream.seek(0, 2)
-        oldest = max(0, position - MOST_BYTES)
-        text = b""
-        while position > oldest:
-            step = min(_BLOCK, position - oldest)
-            position -= step
-            stream.seek(position)
-            text = stream.read(step) + text
-            first = _row(text[text.find(b"\n") + 1 :].split(b"\n", 1)[0].decode("utf-8", "replace"))
-            if first is not None and first.at < since:
-                break
-    lines = text.decode("utf-8", "replace").split("\n")
-    return lines[1:] if position else lines  # the first is cut
-
-
-def _row(line: str) -> CelRow | None:
-    # Only a whole row of quoted cells: a line break in a caller's number leaves halves, and what stands between them.
-    if _ROW.fullmatch(line) is None:
-        return None
-    try:
-        cells = next(csv.reader([line]))
-    except csv.Error:
-        return None
+def _row(cells: list[str]) -> CelRow | None:
     kind, at, *rest = cells
     try:
-        return CelRow(kind, float(at), *rest)
+        row = CelRow(kind, float(at), *rest)
     except ValueError:
         return None
+    return row if 0 < row.at < inf else None
 
 
 def _bridge(row: CelRow) -> str | None:

@@ -470,6 +470,11 @@ class AmiLink(Manager):  # type: ignore[misc]
         return at + asyncio.get_running_loop().time() - moment
 
     @property
+    def whole(self) -> bool:
+        """Whether no connection was given up, and with it events that will never be told, since the link came up."""
+        return self.protocol is not None and self.protocol.lost is None
+
+    @property
     def heard_at(self) -> float | None:
         """When the PBX was last heard, by its clock; ``None`` without a link."""
         if self.protocol is None:

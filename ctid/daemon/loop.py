@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class RoutingLoop:
-    """``now`` gives the PBX's clock in Unix seconds; ``on_tick`` is called when the loop has handled a second."""
+    """``now`` gives the PBX's clock in Unix seconds; ``on_tick`` is called with each second the loop has handled."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class RoutingLoop:
         writer: Writer,
         answers: Answers,
         now: Callable[[], float],
-        on_tick: Callable[[], None],
+        on_tick: Callable[[float], None],
     ) -> None:
         self._acd = acd
         self._inbox = inbox
@@ -94,7 +94,7 @@ class RoutingLoop:
         for action in self._acd.handle(event):
             self._do[type(action)](action)
         if isinstance(event, TimePassed):
-            self._on_tick()
+            self._on_tick(event.at)
 
     def _hear(self, messages: Iterable[Message]) -> None:
         if not self._linked:  # a batch of a link that is gone: the next snapshot tells

@@ -267,7 +267,7 @@ class _Daemon:
         self._keep_epoch()
         at = link.pbx_now()
         snapshot = await link.snapshot()
-        gap = await asyncio.to_thread(self._read_gap, at)
+        gap = await asyncio.to_thread(self._read_gap, self._scene(), at)
         self._inbox.put(Resync(at=at, snapshot=snapshot, gap=gap))
         metrics.AMI_CONNECTED.set(1)
         self._mqtt.publish_node(acting=True, pbx_connected=True)
@@ -280,12 +280,18 @@ class _Daemon:
         except OSError as error:
             log.warning("state.not_marked", file=str(self._epoch_file), error=error.strerror)
 
-    def _read_gap(self, until: float) -> list[Event]:
+    def _scene(self) -> float:
+        """Since when CEL is to be read for the calls that were under way when the PBX was last heard."""
+        seen = self._seen_at or 0.0
+        began = [call.started_at for call in self._acd.world.calls.values() if call.live]
+        return max(min([seen, *began]) - 2 * cel.SLACK, seen - cel.LONGEST_CALL)
+
+    def _read_gap(self, scene: float, until: float) -> list[Event]:
         file, since = self._settings.cel.file, self._seen_at
         if file is None or since is None:
             return []
         try:
-            return cel.told_as_events(cel.read(file, since), since, until)
+            return cel.told_as_events(cel.rows(file, scene), since - cel.SLACK, until)
         except OSError as error:
             log.warning("cel.not_read", file=str(file), error=error.strerror)
             return []
@@ -297,12 +303,15 @@ class _Daemon:
         self._inbox.put(LinkLost(at=self._seen_at or self._link.pbx_now()))
         self._mqtt.publish_node(acting=True, pbx_connected=False)
 
-    def _on_tick(self) -> None:
-        """The loop is alive: tell systemd, leave a mark for the next start, refresh the gauges."""
+    def _on_tick(self, ticked_at: float) -> None:
+        """The loop is alive: tell systemd, leave a mark for the next start, refresh the gauges.
+
+        ``ticked_at`` is when the tick was put into the inbox: what came before it was handled, what came since may not be.
+        """
         self._notifier.alive()
         now = self._link.pbx_now()
-        if self._link.state is LinkState.UP:
-            self._mark_seen(now)
+        if self._link.state is LinkState.UP and self._link.whole:
+            self._mark_seen(now, ticked_at)
             self._commands.check_claim()
             metrics.AMI_LAG.set(self._link.lag or 0.0)
         metrics.CALLS_WAITING.set(self._acd.waiting())
@@ -310,7 +319,7 @@ class _Daemon:
         for state, count in self._acd.agents_by_state().items():
             metrics.AGENTS.labels(state=state.value).set(count)
 
-    def _mark_seen(self, now: float) -> None:
+    def _mark_seen(self, now: float, ticked_at: float) -> None:
         if self._ticked_at is not None and now - self._ticked_at > _LEASE:
             metrics.LEASE_MISSED.inc()
             log.warning("lease.missed", seconds=round(now - self._ticked_at, 1))
@@ -318,7 +327,7 @@ class _Daemon:
         heard = self._link.heard_at
         if heard is None:
             return
-        self._seen_at = heard
+        heard = self._seen_at = min(heard, ticked_at)
         # The next start reads from CEL what came after the mark: what is not yet written must come after it.
         mark = self._writer.all_written_at(heard)
         try:

@@ -58,11 +58,9 @@ def _restore_live(world: World, call: Call, at: float) -> None:
             talk = leg.talking
             if talk is not None and talk.customer:
                 world.ledger.began(leg.agent, leg.id, talk.started_at)
-    if call.direction is not Direction.INBOUND:
-        return
-    if call.entered and call.agent is not None and not call.ticket_ids:
-        call.ticket_wanted_by = call.agent  # answered, and ctid stopped before the ticket was written
-    visits.look_up(world, call, at)
+    if call.direction is Direction.INBOUND:
+        _want_ticket_again(call)
+        visits.look_up(world, call, at)
 
 
 def _restore_ended(world: World, call: Call, at: float) -> None:
@@ -71,6 +69,15 @@ def _restore_ended(world: World, call: Call, at: float) -> None:
     for recording in call.recordings.values():
         if recording.state is RecordingState.RECORDING:
             keeping.measure(world, call, recording.path)
+    if call.direction is Direction.INBOUND and _want_ticket_again(call):
+        visits.look_up(world, call, at)
+
+
+def _want_ticket_again(call: Call) -> bool:
+    """Whether the call was answered, and ctid stopped before its ticket was written."""
+    if call.entered and call.answered_at is not None and not call.ticket_ids:
+        call.ticket_wanted_by = call.agent
+    return call.ticket_wanted_by is not None
 
 
 def on_link_lost(world: World, event: ev.LinkLost) -> None:
@@ -93,7 +100,7 @@ def on_link_opened(world: World, event: ev.LinkOpened) -> None:
     world.serve = True
     seen = world.lost_at if world.lost_at is not None else event.at
     for call in list(world.calls.values()):
-        if call.file_due:
+        if call.live and call.file_due:
             world.timers.set(("lookup", call.id), event.at + world.policy.lookup_seconds)
         for leg in [leg for leg in call.legs.values() if leg.live]:
             _confirm(world, call, leg, seen, event.at)
@@ -103,6 +110,8 @@ def on_link_opened(world: World, event: ev.LinkOpened) -> None:
                 world,
                 ev.CallEnded(at=max([seen, call.started_at, *ended]), call_id=call.id, certainty=Certainty.ESTIMATED),
             )
+        if not call.live:  # what ended hours ago, as CEL tells, still has its ticket and its recording to come
+            world.timers.set(("forget", call.id), event.at + REMEMBERED_SECONDS)
     for desk in world.desks.values():
         world.touch_desk(desk)
 
