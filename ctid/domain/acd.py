@@ -64,7 +64,7 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
 _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyType(
     {
         "wrap_up": staff.on_wrap_up_over,
-        "cool": serving.on_patience_over,
+        "cool": serving.on_cooled_down,
         "owner": serving.on_patience_over,
         "offer": serving.on_offer_expired,
         "round": serving.on_round_over,

@@ -6,10 +6,13 @@ that make sense, so that any other is noticed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import ClassVar
 
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, CallId, Endpoint, LegId, Skip
+from ctid.domain.watched import Watched
 
 _S = AgentState
 
@@ -39,25 +42,34 @@ _SKIP_BY_STATE = MappingProxyType(
 
 
 @dataclass(slots=True)
-class Phone:
+class Phone(Watched):
     """What the PBX says of one endpoint. ``reachable`` is ``None`` until it says anything: unknown is not idle."""
 
+    facts: ClassVar = frozenset({"channels", "reachable", "cooling", "reserved_for"})
+
+    changed: set[Endpoint] = field(repr=False, compare=False)
+    id: Endpoint
     channels: int = 0
     reachable: bool | None = None
-    cool_until: float = 0.0
+    cooling: bool = False  # unreachable or busy a moment ago, and left alone until its timer falls due
     reserved_for: CallId | None = None  # a caller is on the way to this phone, whoever sits there by now
 
 
 @dataclass(slots=True)
-class Desk:
+class Desk(Watched):
     """One agent's working facts. ``legs`` maps each live leg of the agent to the call, and to whether it was answered."""
 
+    facts: ClassVar = frozenset(
+        {"agent", "phone", "pause_reason", "reserved_for", "legs", "wrap_up_until", "state", "since"}
+    )
+
+    changed: set[AgentId] = field(repr=False, compare=False)
     agent: Agent
     phone: Endpoint | None = None
     signed_in_at: float | None = None
     pause_reason: str | None = None
     reserved_for: CallId | None = None
-    legs: dict[LegId, tuple[CallId, bool]] = field(default_factory=dict)
+    legs: Mapping[LegId, tuple[CallId, bool]] = field(default_factory=dict)
     wrap_up_until: float | None = None
     missed_in_a_row: int = 0
     # what was last shown
@@ -107,8 +119,8 @@ class Desk:
             signed_in_at=self.signed_in_at,
         )
 
-    def why_not_idle(self, phone: Phone | None, now: float) -> Skip | None:
-        """Why this agent can't be rung at ``now``, ``None`` when they are idle. ``phone`` is where they sit."""
+    def why_not_idle(self, phone: Phone | None) -> Skip | None:
+        """Why this agent can't be rung, ``None`` when they are idle. ``phone`` is where they sit."""
         if not self.agent.enabled:
             return Skip.DISABLED
         state = self.derived(None)
@@ -122,6 +134,6 @@ class Desk:
             return Skip.PHONE_BUSY
         if phone.reserved_for is not None:
             return Skip.RESERVED
-        if phone.cool_until > now:
+        if phone.cooling:
             return Skip.COOLING_DOWN
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import ClassVar
 
 from ctid.domain.types import (
     UNKNOWN_CALLER,
@@ -30,6 +31,7 @@ from ctid.domain.types import (
     Ticket,
     Via,
 )
+from ctid.domain.watched import Watched
 
 
 class Phase(StrEnum):
@@ -159,7 +161,12 @@ class Hold:
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
+class Call(Watched):
+    facts: ClassVar = frozenset(
+        {"line", "phase", "file", "file_due", "arrived_at", "hold", "overflow_waits", "callback"}
+    )
+
+    changed: set[CallId] = field(repr=False, compare=False)
     id: CallId
     pbx: str
     direction: Direction
@@ -203,11 +210,12 @@ class Call:
     confirmed: bool = True
 
     @classmethod
-    def restored(cls, record: CallRecord) -> Call:
+    def restored(cls, record: CallRecord, changed: set[CallId]) -> Call:
         """A call as the books had it; one under way is unconfirmed until the PBX shows one of its channels again."""
         chosen = {d.chosen for d in record.decisions}
         calls_back = record.callback is not None and record.direction is Direction.OUTBOUND
         return cls(
+            changed=changed,
             id=record.id,
             pbx=record.pbx,
             direction=record.direction,
@@ -246,8 +254,15 @@ class Call:
     @property
     def waiting(self) -> bool:
         """Held, and ready to be offered: who is calling is known, or known to be unknown."""
-        ready = not self.file_due and not self.overflow_waits and self.callback is None
-        return self.phase is Phase.HELD and self.hold is not None and ready
+        return (
+            self.phase is Phase.HELD
+            and self.hold is not None
+            and self.line is not None
+            and self.arrived_at is not None
+            and not self.file_due
+            and not self.overflow_waits
+            and self.callback is None
+        )
 
     @property
     def calls_back(self) -> bool:

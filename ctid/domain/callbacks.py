@@ -239,6 +239,7 @@ def _call(world: World, callback: Callback, at: float) -> Call:
     record, file = callback.record, callback.file
     assert record.attempt is not None
     call = world.calls[record.attempt] = Call(
+        changed=world.changed_calls,
         id=record.attempt,
         pbx=world.pbx,
         direction=Direction.OUTBOUND,
@@ -384,7 +385,7 @@ def on_restored(world: World, event: ev.CallbacksRestored) -> None:
         _forget(world, callback)
     for record in event.calls:
         if record.id not in world.calls:
-            world.calls[record.id] = Call.restored(record)
+            world.calls[record.id] = Call.restored(record, world.changed_calls)
     for kept in event.callbacks:
         line = next((line for line in world.lines if line.name == kept.line), None) or world.line_of(kept.called)
         file = CallerFile(number=kept.number, level=kept.level, severity=kept.severity, dial_back=kept.dial)

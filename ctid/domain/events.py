@@ -373,13 +373,14 @@ class BooksRestored(Event):
     """At start: who was signed in, the calls not yet ended, and today's talk of calls already ended.
 
     ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at,
-    ended_at) of customer talk that touches today.
+    ended_at) of customer talk that touches today, ``presences`` likewise (agent, since, until) of states other than offline.
     """
 
     last_seen_at: float
     statuses: tuple[AgentStatus, ...]
     calls: tuple[CallRecord, ...]
     talks: tuple[tuple[AgentId, LegId, float, float], ...]
+    presences: tuple[tuple[AgentId, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

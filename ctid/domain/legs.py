@@ -43,7 +43,7 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         return  # the caller is no leg of their own call, unless they are one of the agents
     if agent is None and world.endpoints_are_agents and not event.originator:
         agent = event.endpoint
-        world.desks.setdefault(agent, staff.unlisted(agent, event.at))
+        world.desk(staff.unlisted(agent), event.at)
     leg = Leg(
         id=event.leg_id,
         agent=agent,
@@ -231,7 +231,7 @@ def _with_customer(world: World, call: Call, peers: tuple[Endpoint, ...]) -> boo
 def seat(world: World, leg: Leg, call: Call) -> None:
     """The agent's desk has this leg; the reservation that led to it has done its work once the phone is in use."""
     desk = world.desks[leg.agent or ""]
-    desk.legs[leg.id] = (call.id, leg.answered_at is not None)
+    desk.legs = {**desk.legs, leg.id: (call.id, leg.answered_at is not None)}
     world.touch_desk(desk)
 
 
@@ -239,7 +239,7 @@ def unseat(world: World, leg: Leg) -> None:
     desk: Desk | None = world.desks.get(leg.agent or "")
     if desk is None:
         return
-    desk.legs.pop(leg.id, None)
+    desk.legs = {leg_id: call for leg_id, call in desk.legs.items() if leg_id != leg.id}
     if any(talk.customer for talk in leg.talks) and not desk.legs:
         staff.wrap_up(world, desk, leg.ended_at or 0.0)
     if desk.state is not AgentState.OFFLINE or desk.phone is not None:

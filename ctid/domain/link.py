@@ -15,7 +15,7 @@ from ctid.domain.types import (
     PopState,
     RecordingState,
 )
-from ctid.domain.world import REMEMBERED_SECONDS, World
+from ctid.domain.world import REMEMBERED_SECONDS, SESSION, World
 
 #: How long after a refused route the caller is offered to the next agent, in seconds.
 _REFUSED_PAUSE = 0.5
@@ -33,12 +33,13 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
         if leg.agent is not None and talk.customer and talk.ended_at is not None
     )
     world.ledger.restore(event.talks + of_live_calls, event.at)
+    world.presence.restore(tuple((agent, SESSION, since, until) for agent, since, until in event.presences), event.at)
     for status in event.statuses:
         staff.restore(world, status, event.at)
         if (desk := world.desks.get(status.agent)) is not None:
             world.touch_desk(desk)
     for record in event.calls:
-        call = Call.restored(record)
+        call = Call.restored(record, world.changed_calls)
         call.line = world.line_of(call.dialled) if call.direction is Direction.INBOUND else None
         world.calls[call.id] = call
         if call.merged_into is not None:
@@ -53,7 +54,7 @@ def _restore_live(world: World, call: Call, at: float) -> None:
     for leg in call.legs.values():
         if leg.live and leg.agent is not None:
             # An agent gone from the roster still ends the call they are in.
-            world.desks.setdefault(leg.agent, staff.unlisted(leg.agent, at, enabled=False))
+            world.desk(staff.unlisted(leg.agent, enabled=False), at)
             legs.seat(world, leg, call)
             talk = leg.talking
             if talk is not None and talk.customer:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from ctid.domain import callbacks
 from ctid.domain.actions import NoteDecision, Overflow, Ring
 from ctid.domain.call import Call, Offer, Phase
-from ctid.domain.routing import Standing, choose, is_open, waiting_order
+from ctid.domain.routing import choose, is_open, least_level
 from ctid.domain.staff import missed
-from ctid.domain.types import AgentId, Decision, LegResult, Outcome, Skip
+from ctid.domain.types import Decision, LegResult, Line, Outcome, Skip
 from ctid.domain.world import World
 
 #: An overflow that takes nobody is tried this often before the caller is let go.
@@ -27,33 +27,28 @@ _COOLED = frozenset({LegResult.BUSY, LegResult.UNREACHABLE, LegResult.FAILED})
 def serve(world: World, at: float) -> None:
     """Offer as many waiting callers as there are agents who may take them."""
     world.serve = False
-    if not world.linked or not (world.waiting or world.callbacks):
+    if not world.linked or not world.seating(at).idle:
         return
-    standings = {agent_id: _standing(world, agent_id, at) for agent_id in world.desks}
-    idle = sum(s.skip is None for s in standings.values())
-    callers: list[Call | callbacks.Callback] = [c for i in world.waiting if (c := world.calls[i]).waiting]
-    callers += callbacks.ready(world, at)
-    callers.sort(key=lambda c: waiting_order(c.file, c.arrived_at or at, at, world.policy.ageing_seconds))
-    nobody: set[tuple[str, int | None]] = set()  # lines and levels for which it was found that no idle agent may serve
-    for call in callers:
-        if not idle:
-            return
+
+    def served(line: Line, level: int) -> bool:
+        return world.seating(at).anyone(line, least_level(line, level))
+
+    idle = world.seating(at).idle
+    also = callbacks.ready(world, at)
+    for call in world.room().in_order(at, world.policy.ageing_seconds, served=served, idle=idle, also=also):
         assert call.line is not None
-        owner = standings.get(call.file.owner) if call.file.owner is not None else None
-        plain = call.line.name, call.file.level if call.line.level_gate else None
-        if plain in nobody and owner is None and not call.tried:
-            continue
         choice = choose(
-            at=at, line=call.line, caller=call.file, tried=call.tried, standings=standings.values(), owner=owner
+            at=at,
+            line=call.line,
+            caller=call.file,
+            tried=call.tried,
+            seating=world.seating(at),
+            fairness=world.policy.fairness,
         )
         if isinstance(choice, Decision):
             if not _worth_waiting_for_owner(world, call, choice, at):
                 _offer(world, call, choice)
-                standings[choice.chosen] = _standing(world, choice.chosen, at)
-                idle -= 1
-        elif not choice.all_tried:
-            nobody.add(plain)
-        elif call.round_resumes_at is not None:
+        elif not choice.all_tried or call.round_resumes_at is not None:
             continue
         elif isinstance(call, callbacks.Callback):
             callbacks.pause_round(world, call, at)
@@ -140,9 +135,9 @@ def release(world: World, call: Call, result: LegResult | None, at: float) -> No
     call.tried.add(made.agent)
     if result in _MISSED:
         missed(world, desk)
-    if result in _COOLED:
-        phone.cool_until = at + world.policy.cool_down_seconds
-        world.timers.set(("cool", made.endpoint), phone.cool_until)
+    if result in _COOLED and world.policy.cool_down_seconds > 0:
+        phone.cooling = True
+        world.timers.set(("cool", made.endpoint), at + world.policy.cool_down_seconds)
 
 
 def next_round(world: World, call: Call) -> None:
@@ -159,8 +154,13 @@ def on_round_over(world: World, call_id: str, _at: float) -> None:
         next_round(world, call)
 
 
-def on_patience_over(world: World, _who: str, _at: float) -> None:
-    """A phone has cooled down, or an owner was waited for long enough."""
+def on_cooled_down(world: World, endpoint: str, _at: float) -> None:
+    world.phone(endpoint).cooling = False
+    world.serve = True
+
+
+def on_patience_over(world: World, _call_id: str, _at: float) -> None:
+    """An owner was waited for long enough."""
     world.serve = True
 
 
@@ -226,9 +226,3 @@ def _worth_waiting_for_owner(world: World, call: Call | callbacks.Callback, deci
         return False
     world.timers.set(("owner", call.id), until)
     return True
-
-
-def _standing(world: World, agent_id: AgentId, at: float) -> Standing:
-    desk = world.desks[agent_id]
-    phone = world.phones.get(desk.phone) if desk.phone is not None else None
-    return Standing(desk=desk, skip=desk.why_not_idle(phone, at), talk_seconds=world.ledger.today(agent_id, at))

@@ -11,7 +11,7 @@ from ctid.domain import events as ev
 from ctid.domain.actions import CheckPin, NoteOddity, Reply, Say
 from ctid.domain.agent import Desk
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Direction, Endpoint
-from ctid.domain.world import World
+from ctid.domain.world import SESSION, World
 
 #: Wrap-up can't be extended past this many seconds from now.
 LONGEST_WRAP_UP = 3600.0
@@ -24,14 +24,11 @@ PIN_LOCK_SECONDS = 300.0
 def on_roster(world: World, event: ev.RosterLoaded) -> None:
     present = {agent.id for agent in event.agents}
     for agent in event.agents:
-        desk = world.desks.get(agent.id)
-        if desk is None:
-            world.desks[agent.id] = Desk(agent=agent, since=event.at)
-        else:
-            desk.agent = agent
-        world.touch_desk(world.desks[agent.id])
+        desk = world.desk(agent, event.at)
+        desk.agent = agent
+        world.touch_desk(desk)
         if not agent.enabled:
-            _leave(world, world.desks[agent.id])
+            _leave(world, desk)
     for agent_id, desk in world.desks.items():
         if agent_id not in present and desk.agent.enabled:
             desk.agent = replace(desk.agent, enabled=False)
@@ -53,6 +50,7 @@ def restore(world: World, status: AgentStatus, at: float) -> None:
         wrap_up(world, desk, status.since)
     state = desk.derived(None)
     desk.state = state
+    world.presence.began(desk.id, SESSION, status.since)
     if status.state is not state:
         desk.since = at
 
@@ -273,6 +271,6 @@ def _answer(world: World, request: ev.Request, error: str | None = None) -> None
         world.do(Reply(request=request, error=error))
 
 
-def unlisted(agent_id: AgentId, at: float, *, enabled: bool = True) -> Desk:
-    """The desk of an agent whom no roster names: a replayed endpoint, or someone who left in mid-call."""
-    return Desk(agent=Agent(id=agent_id, name=agent_id, enabled=enabled), since=at)
+def unlisted(agent_id: AgentId, *, enabled: bool = True) -> Agent:
+    """An agent whom no roster names: a replayed endpoint, or someone who left in mid-call."""
+    return Agent(id=agent_id, name=agent_id, enabled=enabled)

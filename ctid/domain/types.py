@@ -99,6 +99,7 @@ class Rule(StrEnum):
 
     TICKET_OWNER = "ticket_owner"
     LEAST_TALK = "least_talk"
+    TALK_SHARE = "talk_share"
 
 
 class AgentState(StrEnum):
@@ -156,9 +157,10 @@ class Line:
     longest_wait_seconds: float = 600.0
     overflow: str = "hangup"  # the dialplan's word: hangup, number-DIGITS, voicemail-BOX, announcement-NAME
     owner_from_outside: bool = True  # an owner who does not serve the line may still get their caller
-    level_gate: bool = False  # the caller's level must not exceed the agent's
+    level_gate: bool = False  # only agents of at least the caller's level; those of the highest may serve everyone
     callback: bool = False  # a caller who waits may have their place kept and be called back
     callback_sound: str | None = None  # the sound file that tells them so
+    priority: int = 0  # added to the level of whoever waits for this line
     hours: tuple[OpenHours, ...] = ()  # none means always open
 
 
@@ -178,6 +180,7 @@ class Policy:
     ring_seconds: float = 20.0
     wrap_up_seconds: float = 30.0
     timezone: str = "UTC"
+    fairness: Rule = Rule.LEAST_TALK  # which rule chooses for callers without an idle owner
     owner_wait_seconds: float = 0.0
     round_pause_seconds: float = 5.0
     cool_down_seconds: float = 30.0
@@ -244,25 +247,28 @@ UNKNOWN_CALLER = CallerFile()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An agent as a decision saw them."""
+    """An agent as a decision saw them. ``talk_share`` is talk for each second signed in today, where that decided."""
 
     agent: AgentId
     talk_seconds: float
     idle_since: float
+    talk_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Why one offer went to one agent.
 
-    ``owner_skipped`` says why the owner was not rung, ``None`` when the owner was chosen or there is none. ``considered``
-    holds the first 20 candidates in the order of the rule, ``skipped`` counts the others by reason.
+    ``owner_skipped`` says why the owner was not rung, ``None`` when the owner was chosen or there is none;
+    ``owner_ticket`` is the ticket whose owner ``owner`` is. ``considered`` holds the first 20 candidates in the order of the
+    rule, ``skipped`` counts the others by reason.
     """
 
     at: float
     rule: Rule
     chosen: AgentId
     owner: AgentId | None = None
+    owner_ticket: str | None = None
     owner_skipped: Skip | None = None
     considered: tuple[Candidate, ...] = ()
     skipped: tuple[tuple[Skip, int], ...] = ()

@@ -43,6 +43,7 @@ def on_call_started(world: World, event: ev.CallStarted) -> None:
         return
     from_agent = world.is_agents_phone(event.endpoint)
     call = Call(
+        changed=world.changed_calls,
         id=event.call_id,
         pbx=world.pbx,
         direction=Direction.INTERNAL if from_agent else Direction.INBOUND,
@@ -76,6 +77,7 @@ def on_call_entered(world: World, event: ev.CallEntered) -> None:
             call.via = Via.CTID
         own = call.legs.pop(event.leg_id, None)
         if own is not None:  # an agent who rings the service number is a caller
+            legs.stop_talk_account(world, own, event.at)
             legs.unseat(world, own)
     world.touch(call)
 

@@ -18,8 +18,10 @@ from ctid.domain.agent import Desk, Phone
 from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.events import Request
 from ctid.domain.ledger import Ledger
+from ctid.domain.seating import Seating
 from ctid.domain.timers import Timers
 from ctid.domain.types import (
+    Agent,
     AgentId,
     AgentState,
     AgentStatus,
@@ -30,12 +32,16 @@ from ctid.domain.types import (
     Pop,
     PopState,
 )
+from ctid.domain.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from ctid.domain.callbacks import Callback
 
 #: An ended call stays this long for what comes late: its recording's measure, its ticket.
 REMEMBERED_SECONDS = 600.0
+
+#: What ``presence`` calls an agent's signed-in time: there is one at a time.
+SESSION = "session"
 
 #: A deadline: what falls due, and for whom.
 Deadline = tuple[str, str]
@@ -66,12 +72,31 @@ class World:
     touched_desks: dict[AgentId, None] = field(default_factory=dict)
     shown: dict[AgentId, AgentStatus] = field(default_factory=dict)
     timers: Timers[Deadline] = field(default_factory=Timers)
+    # what ``Watched`` notes: whose facts changed since the indices were last read
+    changed_agents: set[AgentId] = field(default_factory=set)
+    changed_phones: set[Endpoint] = field(default_factory=set)
+    changed_calls: set[CallId] = field(default_factory=set)
     ledger: Ledger = field(init=False)
+    presence: Ledger = field(init=False)  # seconds signed in, counted as the ledger counts talk
     zone: ZoneInfo = field(init=False)
+    _seating: Seating = field(init=False)
+    _room: WaitingRoom = field(init=False)
     line_by_number: dict[str, Line] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.policy.timezone)
+        self.ledger = Ledger(self.policy.timezone, self.changed_agents)
+        self.presence = Ledger(self.policy.timezone, self.changed_agents)
+        self._room = WaitingRoom(self.calls, self.changed_calls)
+        self._seating = Seating(
+            lines=self.lines,
+            desks=self.desks,
+            phones=self.phones,
+            seats=self.seats,
+            ledger=self.ledger,
+            presence=self.presence,
+            changed_agents=self.changed_agents,
+            changed_phones=self.changed_phones,
+        )
         self.zone = ZoneInfo(self.policy.timezone)
         self.line_by_number = {_digits(number): line for line in reversed(self.lines) for number in line.numbers}
 
@@ -103,7 +128,27 @@ class World:
         return endpoint in self.seats or endpoint in self.roster_phones
 
     def phone(self, endpoint: Endpoint) -> Phone:
-        return self.phones.setdefault(endpoint, Phone())
+        phone = self.phones.get(endpoint)
+        if phone is None:
+            phone = self.phones[endpoint] = Phone(changed=self.changed_phones, id=endpoint)
+        return phone
+
+    def desk(self, agent: Agent, at: float) -> Desk:
+        """The agent's desk, made where there is none."""
+        desk = self.desks.get(agent.id)
+        if desk is None:
+            desk = self.desks[agent.id] = Desk(changed=self.changed_agents, agent=agent, since=at)
+        return desk
+
+    def seating(self, at: float) -> Seating:
+        """Who is idle, in the order of the rule, as things stand at ``at``."""
+        self._seating.refresh(at)
+        return self._seating
+
+    def room(self) -> WaitingRoom:
+        """Who waits and is ready to be offered, as things stand."""
+        self._room.refresh()
+        return self._room
 
     # -- what follows ----------------------------------------------------------------------------------------------
 
@@ -156,6 +201,10 @@ class World:
             if state is not desk.state:
                 if state not in agent_states.MOVES[desk.state]:
                     self.do(NoteOddity(what=f"agent moved from {desk.state} to {state}", agent=agent_id))
+                if desk.state is AgentState.OFFLINE:
+                    self.presence.began(agent_id, SESSION, at)
+                elif state is AgentState.OFFLINE:
+                    self.presence.stopped(agent_id, SESSION, at)
                 desk.state, desk.since = state, at
                 self.serve = self.serve or state is AgentState.IDLE
             status = desk.status(self.ledger.today(agent_id, at))
@@ -168,6 +217,8 @@ class World:
                 record = call.record()
                 self.do(SaveCall(call=record))
                 self.do(ShowCall(call=record))
+        self.seating(at)
+        self.room()
         out, self.out = self.out, []
         self.touched_desks.clear()
         self.touched_calls.clear()

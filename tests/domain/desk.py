@@ -1,6 +1,7 @@
 """A small call centre for tests of the core: people and phones by name, seconds counted from a morning in Shanghai.
 
-It plays the PBX towards the core: what it says is what Asterisk says after the action the core asked for.
+It plays the PBX towards the core: what it says is what Asterisk says after the action the core asked for. After every event
+the indices must say what a look at everybody says.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ctid.domain.types import (
     PopState,
     Ticket,
 )
+from tests.domain import naive
 
 #: 2026-03-02 09:00 in Shanghai, a Monday.
 MORNING = 1772413200.0
@@ -78,6 +80,7 @@ class Centre:
 
     def tell(self, event: ev.Event) -> list[act.Action]:
         made = self.acd.handle(event)
+        naive.agrees(self.acd.world, event.at)
         self.log += made
         for action in made:
             if isinstance(action, act.SaveCall):

@@ -397,7 +397,7 @@ def test_a_phone_the_pbx_cannot_ring_cools_down_and_the_next_agent_is_rung() -> 
     assert [a.endpoint for a in of(act.Originate, made)] == ["bob"]
     [leg] = centre.calls[first.call_id].legs
     assert (leg.agent, leg.result) == ("ann", LegResult.UNREACHABLE)
-    assert centre.acd.world.desks["ann"].why_not_idle(centre.acd.world.phone("ann"), centre.now) is Skip.COOLING_DOWN
+    assert centre.acd.world.desks["ann"].why_not_idle(centre.acd.world.phone("ann")) is Skip.COOLING_DOWN
 
 
 def test_a_call_the_pbx_was_not_asked_for_blames_nobody_and_is_tried_after_a_pause() -> None:

@@ -17,7 +17,7 @@ def at(zone: str, text: str) -> float:
 
 
 def test_a_conversation_across_midnight_counts_on_each_day_what_was_spoken_that_day():
-    ledger = Ledger("Asia/Shanghai")
+    ledger = Ledger("Asia/Shanghai", set())
     start, end = at("Asia/Shanghai", "2026-03-02 23:59:00"), at("Asia/Shanghai", "2026-03-03 00:02:00")
     ledger.began("ann", "1", start)
     assert ledger.today("ann", end - 120.001) == pytest.approx(60, abs=0.01)
@@ -27,7 +27,7 @@ def test_a_conversation_across_midnight_counts_on_each_day_what_was_spoken_that_
 
 
 def test_at_midnight_everybody_starts_from_nothing():
-    ledger = Ledger("Asia/Shanghai")
+    ledger = Ledger("Asia/Shanghai", set())
     ledger.began("ann", "1", at("Asia/Shanghai", "2026-03-02 10:00:00"))
     ledger.stopped("ann", "1", at("Asia/Shanghai", "2026-03-02 11:00:00"))
     assert ledger.today("ann", at("Asia/Shanghai", "2026-03-02 23:59:59")) == 3600
@@ -43,7 +43,7 @@ def test_a_day_has_as_many_hours_as_the_clocks_give_it(date, hours):
 
 
 def test_two_legs_at_once_count_once():
-    ledger = Ledger("UTC")
+    ledger = Ledger("UTC", set())
     ledger.began("ann", "1", 1000)
     ledger.began("ann", "2", 1010)
     ledger.stopped("ann", "1", 1020)
@@ -52,7 +52,7 @@ def test_two_legs_at_once_count_once():
 
 
 def test_telling_an_interval_twice_changes_nothing():
-    ledger = Ledger("UTC")
+    ledger = Ledger("UTC", set())
     for _ in range(2):
         ledger.began("ann", "1", 1000)
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_telling_an_interval_twice_changes_nothing():
     )
 )
 def test_restored_intervals_sum_to_the_seconds_they_cover_together(spans):
-    ledger = Ledger("UTC")
+    ledger = Ledger("UTC", set())
     day = 20_000 * 86_400
     ledger.restore(tuple(("ann", str(n), day + a, day + b) for n, (a, b) in enumerate(spans)), day + 86_399)
     covered = {second for a, b in spans for second in range(a, b)}

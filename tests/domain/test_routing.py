@@ -158,6 +158,7 @@ def test_customer_level_then_severity_then_arrival_orders_the_waiting():
     centre.arrive("plain")
     centre.arrive("severe", file("x", severity=4))
     centre.arrive("important", file("x", level=5))
+    centre.wait(1)
     centre.arrive("later")
     order = []
     for _ in range(4):
