@@ -28,6 +28,8 @@ _RESULTS = MappingProxyType(
     }
 )
 _USER_BUSY = 17  # Q.850
+#: Q.850: no such number or route, absent, moved away, out of order.
+_NOT_THERE = frozenset({1, 2, 3, 20, 22, 27})
 _CALL_REJECTED = 21  # Q.850; Asterisk's DIALSTATUS calls it BUSY
 #: What a channel runs that dials others, and what those run meanwhile.
 _DIALS = frozenset({"Dial", "Queue", "FollowMe"})
@@ -388,4 +390,6 @@ def _exact(dial_status: str | None, cause: int) -> str | None:
         return "REJECTED"
     if cause == _USER_BUSY and dial_status == "NOANSWER":
         return "BUSY"
+    if cause in _NOT_THERE and dial_status == "NOANSWER":
+        return "CHANUNAVAIL"
     return dial_status

@@ -126,6 +126,7 @@ class Writer:
                     customer_id=action.customer_id,
                     caller=action.caller,
                     at=action.at,
+                    outbound=action.outbound,
                 )
                 self._tickets.pop(action.call_id, None)
                 self._inbox.put(

@@ -67,11 +67,13 @@ class Tickets:
         customer_id: str | None,
         caller: str | None,
         at: float,
+        outbound: bool = False,
     ) -> tuple[Ticket, bool]:
         """The answered call's ticket, linked to it and its recordings, and whether it was opened for it.
 
         The call's present ticket if it has one; else the newest open ticket of the contact (of the customer, where the number
         is shared by its contacts) that is the agent's or nobody's, which the agent then owns; else a new one.
+        Of an ``outbound`` call ``caller`` is who was called.
         """
         async with writing(self._engine) as connection:
             await _lock(connection)
@@ -90,6 +92,7 @@ class Tickets:
                 customer_id=customer_id,
                 caller=caller,
                 at=at,
+                outbound=outbound,
             )
             await _link(connection, pbx, call_id, opened.id, at)
             return opened, True
@@ -204,6 +207,7 @@ async def _opened(
     customer_id: str | None,
     caller: str | None,
     at: float,
+    outbound: bool,
 ) -> Ticket:
     # The core's ids are a moment old: a contact deleted meanwhile must not cost the call its ticket.
     person = select(contacts.c.name, contacts.c.customer_id).where(contacts.c.id == contact_id)
@@ -216,7 +220,7 @@ async def _opened(
     who = contact.name if contact else customer.name if customer else caller or UNNAMED
     new = {
         "id": await next_id(connection),
-        "subject": f"Call from {who}",
+        "subject": f"Call to {who}" if outbound else f"Call from {who}",
         "owner": owner,
         "contact_id": contact_id if contact else None,
         "customer_id": customer.id if customer else None,

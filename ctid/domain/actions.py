@@ -105,7 +105,10 @@ class LookUpCaller(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTicket(Action):
-    """Find or open the ticket of an answered call; idempotent by call. Answered by ``TicketLinked``, or never."""
+    """Find or open the ticket of an answered call; idempotent by call. Answered by ``TicketLinked``, or never.
+
+    Of an ``outbound`` call ``caller`` is the number that was called.
+    """
 
     call_id: CallId
     agent: AgentId
@@ -113,6 +116,7 @@ class OpenTicket(Action):
     customer_id: str | None
     caller: str | None
     at: float
+    outbound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,6 +191,7 @@ class Call(Watched):
     overflow_waits: bool = False  # sent away in vain a moment ago
     ticket: Ticket | None = None
     ticket_ids: list[str] = field(default_factory=list)
+    taken_at: float | None = None  # by the PBX itself: a menu, a voicemail box, a queue
     answered_at: float | None = None
     ended_at: float | None = None
     outcome: Outcome | None = None
@@ -250,6 +251,11 @@ class Call(Watched):
     @property
     def live(self) -> bool:
         return self.phase is not Phase.ENDED
+
+    @property
+    def customers_number(self) -> str | None:
+        """Whose file this call is about: of an outgoing call whom it goes to, else who calls."""
+        return self.dialled if self.direction is Direction.OUTBOUND else self.caller
 
     @property
     def waiting(self) -> bool:
@@ -335,9 +341,8 @@ def outcome_of(call: Call) -> Outcome:
         return _outcome_of_callback(call, dialled)
     if call.via is not Via.DIRECT:
         return Outcome.ABANDONED
-    if not dialled:
-        own = next(iter(call.legs.values()), None)
-        return Outcome.ANSWERED if own is not None and own.answered_at is not None else Outcome.FAILED
+    if not dialled:  # a menu, a voicemail box, a feature code: the PBX itself answered
+        return Outcome.ANSWERED if call.taken_at is not None else Outcome.FAILED
     return _OUTCOME_BY_RESULT.get(dialled[-1].result or LegResult.CANCELLED, Outcome.FAILED)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ctid.domain import events as ev
-from ctid.domain import keeping, legs, serving, visits
+from ctid.domain import legs, serving, visits
 from ctid.domain.actions import KeepCallback, LookUpCaller, NoteDecision, OfferCallback, Originate
 from ctid.domain.call import Call, Offer, Phase
 from ctid.domain.routing import is_open
@@ -288,9 +288,6 @@ def on_answered(world: World, call: Call, at: float) -> None:
     callback = _attempted(world, call)
     if callback is not None:
         _finish(world, callback, CallbackState.DONE, at)
-    if call.entered and call.agent is not None and not call.ticket_ids:
-        call.ticket_wanted_by = call.agent
-        keeping.want_ticket(world, call, at)
 
 
 def on_caller_served(world: World, call: Call, at: float) -> None:

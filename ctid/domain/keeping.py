@@ -9,6 +9,7 @@ from ctid.domain import events as ev
 from ctid.domain.actions import MeasureRecording, OpenTicket
 from ctid.domain.call import Call
 from ctid.domain.types import (
+    Direction,
     PopState,
     RecordingRecord,
     RecordingState,
@@ -61,8 +62,9 @@ def want_ticket(world: World, call: Call, at: float) -> None:
             agent=agent,
             contact_id=call.contact_id,
             customer_id=call.customer_id,
-            caller=call.file.number or call.caller,
+            caller=call.file.number or call.customers_number,
             at=call.answered_at or at,
+            outbound=call.direction is Direction.OUTBOUND,
         )
     )
 

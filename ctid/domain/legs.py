@@ -83,6 +83,8 @@ def on_leg_rang(world: World, event: ev.LegRang) -> None:
 
 def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
+    if call is not None and (leg is None or leg.originator):
+        call.taken_at = call.taken_at or event.at
     if call is None or leg is None or not leg.live or leg.answered_at is not None:
         return
     if event.witnessed:
@@ -93,29 +95,29 @@ def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
     if leg.originator:
         _originator_answered(world, call, leg, event)
         return
+    if leg.offered:
+        serving.release(world, call, None, event.at)
+    _answered(world, call, leg, event)
+
+
+def _answered(world: World, call: Call, leg: Leg, event: ev.Event) -> None:
+    """Someone took the call: from now on it has a recording, a ticket, and a place on the agent's screen."""
     call.answered_at = call.answered_at or event.at
     call.agent = leg.agent or call.agent
     keeping.show_recording(world, call)
-    if leg.offered:
-        serving.release(world, call, None, event.at)
     world.move(call, Phase.TALKING)
     if call.calls_back:
         callbacks.on_answered(world, call, event.at)
     elif call.direction is Direction.INBOUND:
         callbacks.on_caller_served(world, call, event.at)
     if leg.agent is not None:
-        _agent_answered(world, call, leg, event)
-    world.touch(call)
-
-
-def _agent_answered(world: World, call: Call, leg: Leg, event: ev.LegAnswered) -> None:
-    world.desks[leg.agent or ""].missed_in_a_row = 0
-    if call.direction is Direction.INBOUND:
-        if event.witnessed:  # a screen shows what is, not what was while ctid was away
+        world.desks[leg.agent].missed_in_a_row = 0
+        if call.direction is Direction.INBOUND and event.witnessed:  # a screen shows what is, not what was meanwhile
             world.pop(call, leg, PopState.ANSWERED, event.at)
-        if call.entered:
-            call.ticket_wanted_by = leg.agent
-            keeping.want_ticket(world, call, event.at)
+    if call.entered and (agent := leg.agent or _who_called_out(call)) is not None:
+        call.ticket_wanted_by = agent
+        keeping.want_ticket(world, call, event.at)
+    world.touch(call)
 
 
 def _originator_answered(world: World, call: Call, leg: Leg, event: ev.LegAnswered) -> None:
@@ -126,6 +128,17 @@ def _originator_answered(world: World, call: Call, leg: Leg, event: ev.LegAnswer
         if event.witnessed:
             world.pop(call, leg, PopState.ANSWERED, event.at)
     world.touch(call)
+
+
+def _newcomer(call: Call, leg: Leg) -> bool:
+    """Whether this agent came to the customer by a call of their own (out of parking, by a consultation), unannounced."""
+    shown = any(other.pop is not None and other.live for other in call.legs.values() if other.agent == leg.agent)
+    return leg.agent is not None and call.direction is Direction.INBOUND and not leg.originator and not shown
+
+
+def _who_called_out(call: Call) -> AgentId | None:
+    """The agent whose call the customer answered, where an agent called."""
+    return next((leg.agent for leg in call.legs.values() if leg.originator), None)
 
 
 def on_talk_started(world: World, event: ev.TalkStarted) -> None:
@@ -151,6 +164,13 @@ def on_talk_started(world: World, event: ev.TalkStarted) -> None:
         if customer:
             world.ledger.began(leg.agent, leg.id, event.at)
         world.touch_desk(world.desks[leg.agent])
+    if (
+        not leg.originator and call.answered_at is None
+    ):  # a colleague picked the call up: their leg began as a call of its own
+        serving.release(world, call, None, event.at)
+        _answered(world, call, leg, event)
+    elif event.witnessed and _newcomer(call, leg):
+        world.pop(call, leg, PopState.ANSWERED, event.at)
     world.touch(call)
 
 

@@ -59,7 +59,7 @@ def _restore_live(world: World, call: Call, at: float) -> None:
             talk = leg.talking
             if talk is not None and talk.customer:
                 world.ledger.began(leg.agent, leg.id, talk.started_at)
-    if call.direction is Direction.INBOUND:
+    if call.direction is not Direction.INTERNAL:
         _want_ticket_again(call)
         visits.look_up(world, call, at)
 
@@ -70,7 +70,7 @@ def _restore_ended(world: World, call: Call, at: float) -> None:
     for recording in call.recordings.values():
         if recording.state is RecordingState.RECORDING:
             keeping.measure(world, call, recording.path)
-    if call.direction is Direction.INBOUND and _want_ticket_again(call):
+    if call.direction is not Direction.INTERNAL and _want_ticket_again(call):
         visits.look_up(world, call, at)
 
 

@@ -130,9 +130,9 @@ def release(world: World, call: Call, result: LegResult | None, at: float) -> No
     if desk.reserved_for == call.id:
         desk.reserved_for = None
     world.touch_desk(desk)
-    if result is None or result is LegResult.CANCELLED:
+    if result is None:
         return
-    call.tried.add(made.agent)
+    call.tried.add(made.agent)  # also of a phone that sent the caller elsewhere: it would do so again
     if result in _MISSED:
         missed(world, desk)
     if result in _COOLED and world.policy.cool_down_seconds > 0:

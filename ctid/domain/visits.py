@@ -65,12 +65,15 @@ def on_call_entered(world: World, event: ev.CallEntered) -> None:
     call = world.call(event.call_id)
     if call is None:
         return
-    if not call.entered:  # told again by a snapshot, or of a transfer through ctid's dialplan, it stays what it was
+    known = call.entered
+    if not known:  # told again by a snapshot, or of a transfer through ctid's dialplan, it stays what it was
         call.direction = event.direction
         call.dialled = event.dialled or call.dialled
     call.entered = True
     call.recording_path = call.recording_path or event.recording
-    if call.direction is Direction.INBOUND:
+    if call.direction is Direction.OUTBOUND and not known and not call.calls_back:
+        look_up(world, call, event.at)
+    if call.direction is event.direction is Direction.INBOUND:
         call.line = world.line_of(event.dialled or call.dialled)
         call.line_name = call.line.name or None
         if call.via is Via.DIRECT:  # told again by a snapshot, a call the fallback has stays the fallback's
@@ -159,7 +162,7 @@ def look_up(world: World, call: Call, at: float) -> None:
     call.file_due = True
     if world.linked:  # read from CEL or restored, it is looked up while the link opens: patience begins there
         world.timers.set(("lookup", call.id), at + world.policy.lookup_seconds)
-    world.do(LookUpCaller(call_id=call.id, number=call.caller))
+    world.do(LookUpCaller(call_id=call.id, number=call.customers_number))
 
 
 def _caller_known(world: World, event: ev.CallerIdentified | ev.CallerLookupFailed, file: CallerFile | None) -> None:
@@ -192,6 +195,7 @@ def on_calls_merged(world: World, event: ev.CallsMerged) -> None:
         return
     serving.release(world, merged, None, event.at)
     for leg in merged.legs.values():
+        leg.originator = False
         into.legs.setdefault(leg.id, leg)
         if leg.agent is not None and leg.live:
             legs.seat(world, leg, into)
@@ -215,6 +219,8 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
             )
     serving.release(world, call, None, event.at)
     call.outcome = outcome_of(call)
+    if call.outcome is Outcome.ANSWERED and call.answered_at is None:
+        call.answered_at = call.taken_at
     for recording in call.recordings.values():
         if recording.state is RecordingState.RECORDING:
             keeping.measure(world, call, recording.path)
