@@ -7,6 +7,7 @@ stream did not tell (``nan``) is null. Paths of recordings are for the command l
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isnan
 from typing import Any
 
@@ -58,6 +59,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=8192)  # a call is told many times, and each time with the times of twenty candidates
 def iso(at: float | None) -> str | None:
     """Unix seconds as ``2026-11-22T00:21:03.123Z``; ``None`` and ``nan`` as ``None``."""
     if at is None or isnan(at):

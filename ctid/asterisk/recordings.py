@@ -75,7 +75,7 @@ async def measure(
     while (sound is None or sound.fault is not None) and loop.time() < until:
         await asyncio.sleep(_LOOK_EVERY)
         sound = await asyncio.to_thread(look, file, root)
-    if sound is not None:
+    if sound is not None and sound.sha256 is None:
         sound = await asyncio.to_thread(look, file, root, digest=True)
     if sound is None:
         log.warning("recording.missing", recording=recording_id, path=relative)
@@ -108,7 +108,10 @@ def confined(root: Path, path: str) -> str | None:
 
 
 def look(file: Path, root: Path, *, digest: bool = False) -> Sound | None:
-    """Open and judge a file below ``root``; ``None`` when there is none, or a link leads out. Blocks on the disk."""
+    """Open and judge a file below ``root``; ``None`` when there is none, or a link leads out. Blocks on the disk.
+
+    A whole file's digest is taken at once, that of a damaged one with ``digest``.
+    """
     try:
         if not file.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
             return None
@@ -120,7 +123,7 @@ def look(file: Path, root: Path, *, digest: bool = False) -> Sound | None:
             return None
         with os.fdopen(descriptor, "rb") as stream:
             sound = _judge(stream, status.st_size)
-            if not digest:
+            if sound.fault is not None and not digest:
                 return sound
             stream.seek(0)
             return replace(sound, sha256=hashlib.file_digest(stream, "sha256").hexdigest())

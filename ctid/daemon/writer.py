@@ -23,9 +23,11 @@ from ctid.domain.types import AgentStatus, CallId, CallRecord
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 200
-#: A call changes some eight times a second while it is set up: gathered this long, in seconds, that is one write.
-_GATHER = 0.05
+#: States of agents written by one transaction.
+_BATCH = 500
+#: A call changes some ten times while it is set up, and again when it is answered: gathered this long, in seconds, that is
+#: one write. What a killed daemon had gathered, the next one reads from CEL.
+_GATHER = 0.25
 _FIRST_RETRY = 0.25
 _LAST_RETRY = 5.0
 
@@ -44,7 +46,7 @@ class Writer:
         self._calls: dict[CallId, CallRecord] = {}
         self._statuses: list[AgentStatus] = []
         self._tickets: dict[CallId, OpenTicket] = {}
-        self._all_written_at: float | None = None
+        self._written_until: float | None = None
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -67,9 +69,9 @@ class Writer:
 
     def all_written_at(self, now: float) -> float:
         """Up to when, by the PBX's clock, all that was asked for is written; ``now`` when nothing waits."""
-        if not self.pending or self._all_written_at is None:
-            self._all_written_at = now
-        return self._all_written_at
+        if not self.pending or self._written_until is None:
+            self._written_until = now
+        return self._written_until
 
     async def run(self) -> None:
         """Write for ever; a database that fails is waited for."""
@@ -78,19 +80,21 @@ class Writer:
             await self._news.wait()
             await asyncio.sleep(_GATHER)
             self._news.clear()
-            while self.pending:
-                began = self._now()
-                try:
-                    await self._write()
-                    retry = _FIRST_RETRY
-                except DatabaseFault as fault:
-                    log.warning("db.write_failed", error=str(fault), pending=self.pending, retry_in=retry)
-                    await asyncio.sleep(retry)
-                    retry = min(retry * 2, _LAST_RETRY)
-                metrics.DB_PENDING_WRITES.set(self.pending)
-                if not self.pending and self._all_written_at is not None:
-                    self._all_written_at = max(self._all_written_at, began)
-            self._idle.set()
+            began = self._now()
+            try:
+                await self._write()
+            except DatabaseFault as fault:
+                log.warning("db.write_failed", error=str(fault), pending=self.pending, retry_in=retry)
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, _LAST_RETRY)
+                self._news.set()
+            else:
+                retry = _FIRST_RETRY
+                if self._written_until is not None:  # what came meanwhile is the next round's
+                    self._written_until = max(self._written_until, began)
+            metrics.DB_PENDING_WRITES.set(self.pending)
+            if not self.pending:
+                self._idle.set()
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is written, at most ``seconds``; say what was not."""
@@ -106,17 +110,19 @@ class Writer:
         self._news.set()
 
     async def _write(self) -> None:
-        calls = list(self._calls.values())[:_BATCH]
-        statuses = self._statuses[:_BATCH]
+        """Write all that waits at this moment."""
+        calls, statuses = list(self._calls.values()), len(self._statuses)
         async with faults(self._engine):
             if calls:
                 await self._store.save(calls)
                 for record in calls:  # a newer one may have come meanwhile
                     if self._calls.get(record.id) is record:
                         del self._calls[record.id]
-            if statuses:
-                await self._agents_store.save(statuses)
-                del self._statuses[: len(statuses)]
+            while statuses > 0:
+                batch = self._statuses[: min(statuses, _BATCH)]
+                await self._agents_store.save(batch)
+                del self._statuses[: len(batch)]
+                statuses -= len(batch)
             for action in [a for a in self._tickets.values() if a.call_id not in self._calls]:
                 ticket, opened = await self._tickets_store.open_for_call(
                     pbx=self._pbx,

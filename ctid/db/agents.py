@@ -6,41 +6,36 @@ Law: the log has no gaps: a state ends when the next begins. Saving a state agai
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, bindparam, select, update
 
 from ctid.db import secrets
-from ctid.db.session import instant, maybe_instant, maybe_seconds, reading, seconds, upsert, writing
+from ctid.db.session import (
+    Engine,
+    instant,
+    maybe_instant,
+    maybe_seconds,
+    read,
+    reading,
+    seconds,
+    upsert,
+    upsert_all,
+    write,
+    writing,
+)
 from ctid.db.tables import agent_lines, agent_state_changes, agent_states, agents, lines
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Line
 
 
 class Agents:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def roster(self) -> tuple[Agent, ...]:
         """Every agent, disabled ones included, by id."""
-        async with reading(self._engine) as connection:
-            people = (await connection.execute(select(agents).order_by(agents.c.id))).all()
-            serving = (await connection.execute(select(agent_lines).order_by(agent_lines.c.line))).all()
-        lines_of: dict[AgentId, list[str]] = defaultdict(list)
-        for row in serving:
-            lines_of[row.agent_id].append(row.line)
-        return tuple(
-            Agent(
-                id=row.id,
-                name=row.name,
-                phone=row.phone,
-                level=row.level,
-                lines=tuple(lines_of[row.id]),
-                enabled=row.enabled,
-            )
-            for row in people
-        )
+        return await read(self._engine, _roster)
 
     async def statuses(self) -> tuple[AgentStatus, ...]:
         """The last state saved of each agent, by id."""
@@ -62,14 +57,9 @@ class Agents:
 
     async def save(self, statuses: Iterable[AgentStatus]) -> None:
         """Keep the states in the order given, and log each change; an agent may come more than once."""
-        async with writing(self._engine) as connection:
-            for status in statuses:
-                await _log(connection, status)
-                row = _row(status)
-                statement = upsert(connection, agent_states).values(row)
-                await connection.execute(
-                    statement.on_conflict_do_update(index_elements=[agent_states.c.agent], set_=row)
-                )
+        asked = tuple(statuses)
+        if asked:
+            await write(self._engine, lambda connection: _save(connection, asked))
 
     async def check_pin(self, agent: AgentId, pin: str) -> bool:
         """Whether an enabled agent has that PIN. One who is unknown, disabled or without a PIN is refused as slowly."""
@@ -94,26 +84,64 @@ class Agents:
                 await connection.execute(statement.on_conflict_do_update(index_elements=[lines.c.name], set_=row))
 
 
-async def _log(connection: AsyncConnection, status: AgentStatus) -> None:
-    log = agent_state_changes
-    present = select(log).where(log.c.agent == status.agent, log.c.until.is_(None)).order_by(log.c.id.desc()).limit(1)
-    last = (await connection.execute(present)).one_or_none()
-    since = instant(status.since)
-    if last is not None:
-        if (last.state, last.reason, last.since) == (status.state.value, status.reason, since):
-            return
-        ended = max(since, last.since)  # the clock may have been set back
-        await connection.execute(update(log).where(log.c.id == last.id).values(until=ended))
-    await connection.execute(
-        insert(log).values(
-            agent=status.agent,
-            state=status.state.value,
-            reason=status.reason,
-            phone=status.phone,
-            call_id=status.call_id,
-            since=since,
-        )
+_PEOPLE = select(agents.c.id, agents.c.name, agents.c.phone, agents.c.level, agents.c.enabled).order_by(agents.c.id)
+_SERVING = select(agent_lines.c.agent_id, agent_lines.c.line).order_by(agent_lines.c.line)
+_PRESENT = (
+    select(agent_state_changes)
+    .where(
+        agent_state_changes.c.agent.in_(bindparam("agents", expanding=True)),
+        agent_state_changes.c.until.is_(None),
     )
+    .order_by(agent_state_changes.c.id)
+)
+_CLOSE = update(agent_state_changes).where(agent_state_changes.c.id == bindparam("of")).values(until=bindparam("ended"))
+_BEGIN = agent_state_changes.insert()
+
+
+def _roster(connection: Connection) -> tuple[Agent, ...]:
+    lines_of: dict[AgentId, list[str]] = defaultdict(list)
+    for agent, line in connection.execute(_SERVING):
+        lines_of[agent].append(line)
+    return tuple(
+        Agent(id=id_, name=name, phone=phone, level=level, lines=tuple(lines_of.get(id_, ())), enabled=enabled)
+        for id_, name, phone, level, enabled in connection.execute(_PEOPLE)
+    )
+
+
+def _save(connection: Connection, statuses: Sequence[AgentStatus]) -> None:
+    last = {status.agent: status for status in statuses}
+    present: dict[AgentId, dict[str, Any]] = {
+        row.agent: {"id": row.id, "state": row.state, "reason": row.reason, "since": row.since}
+        for row in connection.execute(_PRESENT, {"agents": list(last)})
+    }
+    ended: list[dict[str, Any]] = []
+    begun: list[dict[str, Any]] = []
+    for status in statuses:
+        since = instant(status.since)
+        before = present.get(status.agent)
+        if before is not None:
+            if (before["state"], before["reason"], before["since"]) == (status.state.value, status.reason, since):
+                continue
+            until = max(since, before["since"])  # the clock may have been set back
+            if "id" in before:
+                ended.append({"of": before["id"], "ended": until})
+            else:
+                before["until"] = until
+        present[status.agent] = {
+            "agent": status.agent,
+            "state": status.state.value,
+            "reason": status.reason,
+            "phone": status.phone,
+            "call_id": status.call_id,
+            "since": since,
+            "until": None,
+        }
+        begun.append(present[status.agent])
+    if ended:
+        connection.execute(_CLOSE, ended)
+    if begun:
+        connection.execute(_BEGIN, begun)
+    connection.execute(upsert_all(connection, agent_states), [_row(status) for status in last.values()])
 
 
 def _row(status: AgentStatus) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """Who is calling: a number becomes all that a screen-pop and the routing want to know.
 
-Law: at most four short queries, each on an index; nothing is written. An unknown number is an answer, not an error.
+Law: one hop to the database, at most four short queries in it, each on an index; nothing is written. An unknown number is an
+answer, not an error.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select
 
 from ctid.db.numbers import normalise
-from ctid.db.session import reading, seconds
+from ctid.db.session import Engine, read, seconds
 from ctid.db.tables import contact_numbers, contacts, customers, tickets
 from ctid.domain.types import CallerFile, Contact, Ticket
 
@@ -21,7 +21,7 @@ OPEN = ("open", "pending")
 class Callers:
     """Looks callers up. ``country`` is the site's ISO code, ``outside_prefix`` what its phones dial for an outside line."""
 
-    def __init__(self, engine: AsyncEngine, *, country: str | None, outside_prefix: str | None = None) -> None:
+    def __init__(self, engine: Engine, *, country: str | None, outside_prefix: str | None = None) -> None:
         self._engine = engine
         self._country = country
         self._outside_prefix = outside_prefix
@@ -31,26 +31,7 @@ class Callers:
         normalised = normalise(number, self._country, self._outside_prefix)
         if normalised is None:
             return CallerFile()
-        async with reading(self._engine) as connection:
-            people = (await connection.execute(_people(normalised))).all()
-            if not people:
-                return CallerFile(number=normalised)
-            if len(people) == 1:
-                return await _file_of_one(connection, normalised, people[0])
-            matches = tuple(_contact(person) for person in people[:MATCHES])
-            customer_id = people[0].customer_id
-            if customer_id is None or any(person.customer_id != customer_id for person in people):
-                return CallerFile(number=normalised, matches=matches)
-            history = await _history(connection, tickets.c.customer_id == customer_id)
-            return CallerFile(
-                number=normalised,
-                customer_id=customer_id,
-                matches=matches,
-                history=history,
-                owner=history[0].owner if history else None,
-                level=people[0].customer_level,
-                severity=await _severity(connection, tickets.c.customer_id == customer_id, history),
-            )
+        return await read(self._engine, lambda connection: _file(connection, normalised))
 
 
 def ticket_columns() -> Select[tuple[object, ...]]:
@@ -77,21 +58,76 @@ def ticket(row: Row[tuple[object, ...]]) -> Ticket:
     )
 
 
-def _people(number: str) -> Select[tuple[object, ...]]:
+_PEOPLE: Select[tuple[object, ...]] = (
+    select(
+        contacts.c.id,
+        contacts.c.name,
+        contacts.c.department,
+        contacts.c.title,
+        contacts.c.customer_id,
+        func.coalesce(contacts.c.level, customers.c.level, 1).label("level"),
+        customers.c.name.label("customer"),
+        customers.c.level.label("customer_level"),
+    )
+    .select_from(contact_numbers.join(contacts).outerjoin(customers))
+    .where(contact_numbers.c.number == bindparam("number"))
+    .order_by(contacts.c.id)
+)
+
+
+def _newest(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:
     return (
-        select(
-            contacts.c.id,
-            contacts.c.name,
-            contacts.c.department,
-            contacts.c.title,
-            contacts.c.customer_id,
-            func.coalesce(contacts.c.level, customers.c.level, 1).label("level"),
-            customers.c.name.label("customer"),
-            customers.c.level.label("customer_level"),
+        ticket_columns()
+        .where(whose == bindparam("whose"))
+        .order_by(tickets.c.created_at.desc(), tickets.c.id.desc())
+        .limit(HISTORY)
+    )
+
+
+def _newest_open(whose: ColumnElement[str]) -> Select[int]:
+    return (
+        select(tickets.c.severity)
+        .where(whose == bindparam("whose"), tickets.c.status.in_(OPEN))
+        .order_by(tickets.c.created_at.desc(), tickets.c.id.desc())
+        .limit(1)
+    )
+
+
+# Made once: making a statement costs more than SQLite takes to answer it.
+_OF_CONTACT = _newest(tickets.c.contact_id), _newest_open(tickets.c.contact_id)
+_OF_CUSTOMER = _newest(tickets.c.customer_id), _newest_open(tickets.c.customer_id)
+
+
+def _file(connection: Connection, number: str) -> CallerFile:
+    people = connection.execute(_PEOPLE, {"number": number}).all()
+    if not people:
+        return CallerFile(number=number)
+    first = people[0]
+    if len(people) == 1:
+        history, severity = _tickets(connection, _OF_CONTACT, first.id)
+        if not history and first.customer_id is not None:
+            history, severity = _tickets(connection, _OF_CUSTOMER, first.customer_id)
+        return CallerFile(
+            number=number,
+            contact=_contact(first),
+            customer_id=first.customer_id,
+            history=history,
+            owner=history[0].owner if history else None,
+            level=first.level,
+            severity=severity,
         )
-        .select_from(contact_numbers.join(contacts).outerjoin(customers))
-        .where(contact_numbers.c.number == number)
-        .order_by(contacts.c.id)
+    matches = tuple(_contact(person) for person in people[:MATCHES])
+    if first.customer_id is None or any(person.customer_id != first.customer_id for person in people):
+        return CallerFile(number=number, matches=matches)
+    history, severity = _tickets(connection, _OF_CUSTOMER, first.customer_id)
+    return CallerFile(
+        number=number,
+        customer_id=first.customer_id,
+        matches=matches,
+        history=history,
+        owner=history[0].owner if history else None,
+        level=first.customer_level,
+        severity=severity,
     )
 
 
@@ -107,39 +143,15 @@ def _contact(row: Row[tuple[object, ...]]) -> Contact:
     )
 
 
-async def _file_of_one(connection: AsyncConnection, number: str, person: Row[tuple[object, ...]]) -> CallerFile:
-    whose = tickets.c.contact_id == person.id
-    history = await _history(connection, whose)
-    if not history and person.customer_id is not None:
-        whose = tickets.c.customer_id == person.customer_id
-        history = await _history(connection, whose)
-    return CallerFile(
-        number=number,
-        contact=_contact(person),
-        customer_id=person.customer_id,
-        history=history,
-        owner=history[0].owner if history else None,
-        level=person.level,
-        severity=await _severity(connection, whose, history),
-    )
-
-
-async def _history(connection: AsyncConnection, whose: ColumnElement[bool]) -> tuple[Ticket, ...]:
-    newest = tickets.c.created_at.desc(), tickets.c.id.desc()
-    rows = await connection.execute(ticket_columns().where(whose).order_by(*newest).limit(HISTORY))
-    return tuple(ticket(row) for row in rows)
-
-
-async def _severity(connection: AsyncConnection, whose: ColumnElement[bool], history: tuple[Ticket, ...]) -> int:
+def _tickets(
+    connection: Connection, of: tuple[Select[tuple[object, ...]], Select[int]], whose: str
+) -> tuple[tuple[Ticket, ...], int]:
+    """The newest tickets, and the severity of the newest open one, 0 without one."""
+    newest, newest_open = of
+    history = tuple(ticket(row) for row in connection.execute(newest, {"whose": whose}))
     for known in history:
         if known.status in OPEN:
-            return known.severity
+            return history, known.severity
     if len(history) < HISTORY:
-        return 0
-    older = (
-        select(tickets.c.severity)
-        .where(whose, tickets.c.status.in_(OPEN))
-        .order_by(tickets.c.created_at.desc(), tickets.c.id.desc())
-        .limit(1)
-    )
-    return (await connection.execute(older)).scalar() or 0
+        return history, 0
+    return history, connection.execute(newest_open, {"whose": whose}).scalar() or 0

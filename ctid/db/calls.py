@@ -1,19 +1,33 @@
 """The books on calls: saved whole, as often as they change, and read back as the same values.
 
 Law: saving is idempotent and takes nothing away that others added: ticket links are united, a closed recording stays
-closed. Only the daemon saves; everyone reads.
+closed. Only the daemon saves; everyone reads. Of a call under way that this store has saved before, only what changed since
+is written.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, case, delete, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, case, func, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ctid.db.session import instant, maybe_instant, maybe_seconds, reading, seconds, upsert, writing
+from ctid.db.session import (
+    Engine,
+    insert_for,
+    insert_new,
+    instant,
+    maybe_instant,
+    maybe_seconds,
+    reading,
+    seconds,
+    upsert_all,
+    write,
+)
 from ctid.db.tables import (
     call_tickets,
     calls,
@@ -47,21 +61,29 @@ from ctid.domain.types import (
 #: Calls written or read by one statement: their keys stay far below any database's limit of parameters.
 CHUNK = 200
 
+T = TypeVar("T")
+#: A call's pbx and id.
+_Key = tuple[str, CallId]
+
 
 class NoSuchCall(LookupError):  # noqa: N818 - it is an answer
     """One line that says which call was not found, or which several were."""
 
 
 class Calls:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._saved: dict[_Key, CallRecord] = {}  # calls under way, as the books have them by this store's doing
 
     async def save(self, records: Iterable[CallRecord]) -> None:
         """Write the calls whole, in transactions of at most ``CHUNK``; of one call's records the last counts."""
         newest = list({(record.pbx, record.id): record for record in records}.values())
         for start in range(0, len(newest), CHUNK):
-            async with writing(self._engine) as connection:
-                await _save(connection, newest[start : start + CHUNK])
+            records_of_chunk = newest[start : start + CHUNK]
+            changes = [(record, self._saved.pop((record.pbx, record.id), None)) for record in records_of_chunk]
+            # Should it fail, they are forgotten: the next try then writes them whole.
+            await write(self._engine, partial(_save, changes=changes))
+            self._saved.update({(r.pbx, r.id): r for r in records_of_chunk if r.ended_at is None})
 
     async def load(
         self,
@@ -147,31 +169,42 @@ class Calls:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-async def _save(connection: AsyncConnection, records: Sequence[CallRecord]) -> None:
-    keys = [(record.pbx, record.id) for record in records]
-    await _put(connection, calls, [_call_row(record) for record in records])
-    for table in (legs, decisions):  # a leg takes its talks along
-        await connection.execute(delete(table).where(tuple_(table.c.pbx, table.c.call_id).in_(keys)))
-    await _add(connection, legs, [row for record in records for row in _leg_rows(record)])
-    await _add(connection, talks, [row for record in records for row in _talk_rows(record)])
-    await _add(connection, decisions, [row for record in records for row in _decision_rows(record)])
-    await _put_recordings(connection, records)
-    await _unite_links(connection, records, keys)
+# Made once: making a statement costs more than SQLite takes to carry it out.
+_NO_LEGS, _NO_DECISIONS = (
+    table.delete().where(tuple_(table.c.pbx, table.c.call_id).in_(bindparam("calls", expanding=True)))
+    for table in (legs, decisions)
+)
+_KNOWN_TICKETS = select(tickets.c.id).where(tickets.c.id.in_(bindparam("ids", expanding=True)))
 
 
-async def _add(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        await connection.execute(table.insert(), rows)
+def _save(connection: Connection, changes: Sequence[tuple[CallRecord, CallRecord | None]]) -> None:
+    """Write the records, each beside what the books have of it by this store's doing."""
+    changes = [(record, before if before is not None and _grew(record, before) else None) for record, before in changes]
+    connection.execute(upsert_all(connection, calls), [_call_row(record) for record, _ in changes])
+    whole = [(record.pbx, record.id) for record, before in changes if before is None]
+    if whole:
+        connection.execute(_NO_LEGS, {"calls": whole})  # they take their talks along
+        connection.execute(_NO_DECISIONS, {"calls": whole})
+    for table, rows_of in ((legs, _leg_rows), (talks, _talk_rows), (decisions, _decision_rows)):
+        if rows := [row for record, before in changes for row in rows_of(record, before)]:
+            connection.execute(upsert_all(connection, table), rows)
+    linked = [
+        record
+        for record, before in changes
+        if before is None or (before.ticket_ids, before.recordings) != (record.ticket_ids, record.recordings)
+    ]
+    if any(record.ticket_ids or record.recordings for record in linked):
+        _put_recordings(connection, linked)
+        _unite_links(connection, linked)
 
 
-async def _put(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
-    statement = upsert(connection, table)
-    keys = list(table.primary_key.columns)
-    changed = {c.name: statement.excluded[c.name] for c in table.columns if c not in keys}
-    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+def _grew(record: CallRecord, before: CallRecord) -> bool:
+    """Whether nothing that was there is gone."""
+    legs_now = {leg.id for leg in record.legs}
+    return len(before.decisions) <= len(record.decisions) and all(leg.id in legs_now for leg in before.legs)
 
 
-async def _put_recordings(connection: AsyncConnection, records: Sequence[CallRecord]) -> None:
+def _put_recordings(connection: Connection, records: Sequence[CallRecord]) -> None:
     rows = [
         {
             "pbx": record.pbx,
@@ -185,35 +218,32 @@ async def _put_recordings(connection: AsyncConnection, records: Sequence[CallRec
         for record in records
         for recording in record.recordings
     ]
-    if not rows:
-        return
-    statement = upsert(connection, recordings)
+    if rows:
+        connection.execute(_upsert_recordings(connection.dialect.name), rows)
+
+
+@cache
+def _upsert_recordings(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    statement = insert_for(dialect, recordings)
     new = statement.excluded
     # A measured file is a fact: a record from before the measurement changes nothing but whose the recording is.
     began = new.state == RecordingState.RECORDING.value
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[recordings.c.pbx, recordings.c.id],
-            set_={
-                "call_id": new.call_id,
-                "path": case((began, recordings.c.path), else_=new.path),
-                "state": case((began, recordings.c.state), else_=new.state),
-                "seconds": func.coalesce(new.seconds, recordings.c.seconds),
-                "sha256": func.coalesce(new.sha256, recordings.c.sha256),
-            },
-        ),
-        rows,
+    return statement.on_conflict_do_update(
+        index_elements=[recordings.c.pbx, recordings.c.id],
+        set_={
+            "call_id": new.call_id,
+            "path": case((began, recordings.c.path), else_=new.path),
+            "state": case((began, recordings.c.state), else_=new.state),
+            "seconds": func.coalesce(new.seconds, recordings.c.seconds),
+            "sha256": func.coalesce(new.sha256, recordings.c.sha256),
+        },
     )
 
 
-async def _unite_links(
-    connection: AsyncConnection, records: Sequence[CallRecord], keys: Sequence[tuple[str, CallId]]
-) -> None:
+def _unite_links(connection: Connection, records: Sequence[CallRecord]) -> None:
     named = {ticket for record in records for ticket in record.ticket_ids}
     named |= {ticket for record in records for recording in record.recordings for ticket in recording.ticket_ids}
-    known: set[str] = set()
-    if named:
-        known = set((await connection.scalars(select(tickets.c.id).where(tickets.c.id.in_(named)))).all())
+    known = set(connection.scalars(_KNOWN_TICKETS, {"ids": list(named)})) if named else set[str]()
     links = [
         {"pbx": record.pbx, "call_id": record.id, "ticket_id": ticket, "linked_at": instant(record.started_at)}
         for record in records
@@ -221,11 +251,12 @@ async def _unite_links(
         if ticket in known
     ]
     if links:
-        await connection.execute(upsert(connection, call_tickets).on_conflict_do_nothing(), links)
-    if not any(record.recordings for record in records):
+        connection.execute(insert_new(connection, call_tickets), links)
+    recorded = [(record.pbx, record.id) for record in records if record.recordings]
+    if not recorded:
         return
     # What the call is linked to, its recordings are: the link may have come before the recording.
-    of_calls = await _tickets_of(connection, call_tickets, tuple_(call_tickets.c.pbx, call_tickets.c.call_id).in_(keys))
+    of_calls = _by_key(connection.execute(_TICKETS_OF_CALLS, {"keys": recorded}))
     links = [
         {"pbx": record.pbx, "recording_id": recording.id, "ticket_id": ticket, "linked_at": instant(record.started_at)}
         for record in records
@@ -233,7 +264,7 @@ async def _unite_links(
         for ticket in {*(known & set(recording.ticket_ids)), *of_calls[record.pbx, record.id]}
     ]
     if links:
-        await connection.execute(upsert(connection, recording_tickets).on_conflict_do_nothing(), links)
+        connection.execute(insert_new(connection, recording_tickets), links)
 
 
 def _call_row(record: CallRecord) -> dict[str, Any]:
@@ -258,7 +289,7 @@ def _call_row(record: CallRecord) -> dict[str, Any]:
     }
 
 
-def _leg_rows(record: CallRecord) -> list[dict[str, Any]]:
+def _leg_rows(record: CallRecord, before: CallRecord | None) -> list[dict[str, Any]]:
     return [
         {
             "pbx": record.pbx,
@@ -274,11 +305,11 @@ def _leg_rows(record: CallRecord) -> list[dict[str, Any]]:
             "result": leg.result.value if leg.result else None,
             "certainty": leg.certainty.value,
         }
-        for position, leg in enumerate(record.legs)
+        for position, leg in _changed(record.legs, before.legs if before else ())
     ]
 
 
-def _talk_rows(record: CallRecord) -> list[dict[str, Any]]:
+def _talk_rows(record: CallRecord, before: CallRecord | None) -> list[dict[str, Any]]:
     return [
         {
             "pbx": record.pbx,
@@ -291,12 +322,12 @@ def _talk_rows(record: CallRecord) -> list[dict[str, Any]]:
             "customer": talk.customer,
             "certainty": talk.certainty.value,
         }
-        for leg in record.legs
+        for _, leg in _changed(record.legs, before.legs if before else ())
         for position, talk in enumerate(leg.talks)
     ]
 
 
-def _decision_rows(record: CallRecord) -> list[dict[str, Any]]:
+def _decision_rows(record: CallRecord, before: CallRecord | None) -> list[dict[str, Any]]:
     return [
         {
             "pbx": record.pbx,
@@ -310,8 +341,15 @@ def _decision_rows(record: CallRecord) -> list[dict[str, Any]]:
             "considered": [[c.agent, c.talk_seconds, c.idle_since] for c in decision.considered],
             "skipped": [[reason.value, count] for reason, count in decision.skipped],
         }
-        for position, decision in enumerate(record.decisions)
+        for position, decision in _changed(record.decisions, before.decisions if before else ())
     ]
+
+
+def _changed(now: Sequence[T], before: Sequence[T]) -> Iterator[tuple[int, T]]:
+    """What of ``now`` is not the same in the same place of ``before``, each with its place."""
+    for place, one in enumerate(now):
+        if place >= len(before) or before[place] != one:
+            yield place, one
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -335,17 +373,11 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
         decisions_of[row.pbx, row.call_id].append(_decision(row))
     files = await parts(recordings, recordings.c.id)
     file_keys = [(row.pbx, row.id) for row in files]
-    tickets_of_files = await _tickets_of(
-        connection,
-        recording_tickets,
-        tuple_(recording_tickets.c.pbx, recording_tickets.c.recording_id).in_(file_keys),
-    )
+    tickets_of_files = _by_key(await connection.execute(_TICKETS_OF_RECORDINGS, {"keys": file_keys}))
     recordings_of: dict[tuple[str, str], list[RecordingRecord]] = defaultdict(list)
     for row in files:
         recordings_of[row.pbx, row.call_id].append(_recording(row, tickets_of_files[row.pbx, row.id]))
-    tickets_of = await _tickets_of(
-        connection, call_tickets, tuple_(call_tickets.c.pbx, call_tickets.c.call_id).in_(keys)
-    )
+    tickets_of = _by_key(await connection.execute(_TICKETS_OF_CALLS, {"keys": keys}))
     return [
         CallRecord(
             id=row.id,
@@ -374,14 +406,24 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
     ]
 
 
-async def _tickets_of(
-    connection: AsyncConnection, links: Table, condition: ColumnElement[bool]
-) -> dict[tuple[str, str], list[str]]:
+def _links_of(links: Table, key: str) -> Select[Any]:
+    of = tuple_(links.c.pbx, links.c[key]).in_(bindparam("keys", expanding=True))
+    return (
+        select(links.c.pbx, links.c[key], links.c.ticket_id)
+        .where(of, links.c.removed_at.is_(None))
+        .order_by(links.c.linked_at, links.c.ticket_id)
+    )
+
+
+_TICKETS_OF_CALLS = _links_of(call_tickets, "call_id")
+_TICKETS_OF_RECORDINGS = _links_of(recording_tickets, "recording_id")
+
+
+def _by_key(rows: Iterable[Any]) -> dict[tuple[str, str], list[str]]:
     """The ticket ids of each (pbx, call or recording), in the order they were linked."""
-    query = select(links).where(condition, links.c.removed_at.is_(None)).order_by(links.c.linked_at, links.c.ticket_id)
     of: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in await connection.execute(query):
-        of[row[0], row[1]].append(row.ticket_id)
+    for pbx, key, ticket in rows:
+        of[pbx, key].append(ticket)
     return of
 
 

@@ -1,27 +1,32 @@
 """The way to the database: a URL becomes an engine, and every fault of the place becomes one line.
 
-Law: a transaction that writes says so at its start (``writing``): SQLite then takes its lock at once and waits its turn, where
-a read that turns into a write would fail. Passwords are never shown.
+Law: a transaction that writes says so at its start (``writing``, ``write``): SQLite then takes its lock at once and waits its
+turn, where a read that turns into a write would fail. What happens on the telephone is asked and written in one go (``read``,
+``write``): a plain function of a connection, which costs one hop between threads however many statements it has. Passwords
+are never shown.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
-from sqlalchemy import URL, Connection, Table, event, make_url
+from sqlalchemy import URL, Connection, Table, create_engine, event, make_url
+from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-#: A database as the other rooms hold it; only this one looks inside.
-Engine = AsyncEngine
+T = TypeVar("T")
 
 BUSY_SECONDS = 10
 CONNECT_SECONDS = 5
@@ -32,6 +37,8 @@ PRAGMAS = (
     "foreign_keys = ON",
 )
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+#: Units of work that may read a SQLite file at once; writing is one at a time by its nature.
+READERS = 2
 EXAMPLES = "sqlite:////var/lib/ctid/ctid.db or postgresql://ctid:PASSWORD@HOST/ctid"
 
 
@@ -39,16 +46,53 @@ class DatabaseFault(Exception):  # noqa: N818 - a fault to mend, not a bug
     """What is wrong with the database and what to do about it, in one line."""
 
 
-def engine(url: str) -> AsyncEngine:
+class Threads:
+    """A SQLite file worked on by plain functions in threads of their own: readers side by side, one writer."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"), pool_size=READERS + 1, connect_args={"timeout": BUSY_SECONDS}
+        )
+        _keep_sqlite(self._engine)
+        self._writing = self._engine.execution_options(ctid_writes=True)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="books-read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="books-write")
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _done, self._engine, work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, _done, self._writing, work)
+
+    async def close(self) -> None:
+        """Return when the work under way is done and the file is let go."""
+        for executor in (self._readers, self._writer):
+            await asyncio.to_thread(executor.shutdown)
+        self._engine.dispose()
+
+
+class Engine(AsyncEngine):
+    """A database as the other rooms hold it; only this one looks inside. ``threads`` is ``None`` for PostgreSQL."""
+
+    def __init__(self, made: AsyncEngine, threads: Threads | None = None) -> None:
+        super().__init__(made.sync_engine)
+        self.threads = threads
+
+    async def dispose(self, close: bool = True) -> None:  # noqa: FBT001, FBT002 - as SQLAlchemy has it
+        if self.threads is not None:
+            await self.threads.close()
+        await super().dispose(close)
+
+
+def engine(url: str) -> Engine:
     """An engine for the URL; nothing is connected yet. Raises ``DatabaseFault`` for a URL or folder that cannot do."""
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         _check_folder(Path(str(parsed.database)))
         made = create_async_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
-        event.listen(made.sync_engine, "connect", _prepare_sqlite)
-        event.listen(made.sync_engine, "begin", _begin_sqlite)
-        return made
-    return create_async_engine(parsed, pool_pre_ping=True, connect_args={"timeout": CONNECT_SECONDS})
+        _keep_sqlite(made.sync_engine)
+        return Engine(made, Threads(parsed))
+    return Engine(create_async_engine(parsed, pool_pre_ping=True, connect_args={"timeout": CONNECT_SECONDS}))
 
 
 def create_file(engine: AsyncEngine) -> None:
@@ -70,9 +114,57 @@ def writing(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]
     return engine.execution_options(ctid_writes=True).begin()
 
 
-def upsert(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+async def read(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """What ``work`` makes of a connection within one transaction that only reads. It must not touch what others use.
+
+    SQLite: on a thread, in one hop. PostgreSQL: on the loop, each statement awaited beneath it.
+    """
+    if engine.threads is not None:
+        return await engine.threads.read(work)
+    async with reading(engine) as connection:
+        return await connection.run_sync(work)
+
+
+async def write(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """As ``read``, within one transaction that may write; committed at the end, rolled back by an exception."""
+    if engine.threads is not None:
+        return await engine.threads.write(work)
+    async with writing(engine) as connection:
+        return await connection.run_sync(work)
+
+
+def upsert(connection: Connection | AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that can say ON CONFLICT, for the connection's database."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_for(connection.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The same by the database's name, for statements that are made once."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+def upsert_all(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of whole rows that replaces those of the same key; made once for each table and database."""
+    return _upsert_all(connection.dialect.name, table)
+
+
+def insert_new(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of rows that leaves those alone whose key is there; made once for each table and database."""
+    return _insert_new(connection.dialect.name, table)
+
+
+@cache
+def _insert_new(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    statement = insert_for(dialect, table)
+    return statement.on_conflict_do_nothing()
+
+
+@cache
+def _upsert_all(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    statement = insert_for(dialect, table)
+    keys = list(table.primary_key.columns)
+    changed = {column.name: statement.excluded[column.name] for column in table.columns if column not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 @asynccontextmanager
@@ -136,6 +228,16 @@ def _check_folder(file: Path) -> None:
         raise DatabaseFault(f"{file}: the folder {folder} does not exist; create it for the user who runs ctid")
     if file.is_dir():
         raise DatabaseFault(f"{file}: is a folder; name a file in it, as in {file}/ctid.db")
+
+
+def _keep_sqlite(engine: SyncEngine) -> None:
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+
+
+def _done(engine: SyncEngine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Row, false, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, or_, select, update
 
 from ctid.db.callers import OPEN, ticket, ticket_columns
-from ctid.db.session import instant, maybe_seconds, reading, seconds, upsert, writing
+from ctid.db.session import Engine, insert_new, instant, maybe_seconds, reading, seconds, write
 from ctid.db.tables import (
     agents,
     call_tickets,
@@ -54,7 +53,7 @@ class NoSuchTicket(LookupError):  # noqa: N818 - it is an answer
 
 
 class Tickets:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def open_for_call(
@@ -75,15 +74,16 @@ class Tickets:
         is shared by its contacts) that is the agent's or nobody's, which the agent then owns; else a new one.
         Of an ``outbound`` call ``caller`` is who was called.
         """
-        async with writing(self._engine) as connection:
-            await _lock(connection)
-            if (linked := await _linked(connection, pbx, call_id)) is not None:
+
+        def work(connection: Connection) -> tuple[Ticket, bool]:
+            _lock(connection)
+            if (linked := _linked(connection, pbx, call_id)) is not None:
                 return linked, False
-            known = await _taken_up(connection, agent, contact_id, customer_id)
+            known = _taken_up(connection, agent, contact_id, customer_id)
             if known is not None:
-                await _link(connection, pbx, call_id, known.id, at)
+                _link(connection, pbx, call_id, known.id, at)
                 return known, False
-            opened = await _opened(
+            opened = _opened(
                 connection,
                 pbx=pbx,
                 call_id=call_id,
@@ -94,14 +94,17 @@ class Tickets:
                 at=at,
                 outbound=outbound,
             )
-            await _link(connection, pbx, call_id, opened.id, at)
+            _link(connection, pbx, call_id, opened.id, at)
             return opened, True
+
+        return await write(self._engine, work)
 
     async def relink(self, *, pbx: str, call_id: CallId, ticket_id: str, at: float) -> Ticket:
         """Give the call and its recordings to another ticket, in place of those they had. Raises ``NoSuchTicket``."""
-        async with writing(self._engine) as connection:
-            await _lock(connection)
-            row = (await connection.execute(ticket_columns().where(tickets.c.id == ticket_id))).one_or_none()
+
+        def work(connection: Connection) -> Ticket:
+            _lock(connection)
+            row = connection.execute(ticket_columns().where(tickets.c.id == ticket_id)).one_or_none()
             if row is None:
                 raise NoSuchTicket(f"there is no ticket {ticket_id}; see: ctid tickets")
             for links, of_call in (
@@ -109,12 +112,12 @@ class Tickets:
                 (recording_tickets, _of_recordings(pbx, call_id)),
             ):
                 others = of_call & links.c.removed_at.is_(None) & (links.c.ticket_id != ticket_id)
-                await connection.execute(update(links).where(others).values(removed_at=instant(at)))
-                await connection.execute(
-                    update(links).where(of_call, links.c.ticket_id == ticket_id).values(removed_at=None)
-                )
-            await _link(connection, pbx, call_id, ticket_id, at)
+                connection.execute(update(links).where(others).values(removed_at=instant(at)))
+                connection.execute(update(links).where(of_call, links.c.ticket_id == ticket_id).values(removed_at=None))
+            _link(connection, pbx, call_id, ticket_id, at)
             return ticket(row)
+
+        return await write(self._engine, work)
 
     async def one(self, ticket_id: str) -> TicketRecord:
         """The ticket; raises ``NoSuchTicket``."""
@@ -143,62 +146,83 @@ class Tickets:
             return [_record(row) for row in await connection.execute(query)]
 
 
-async def next_id(connection: AsyncConnection) -> str:
-    """The next free ticket id, ``T1``, ``T2`` …; taken by the writing transaction it is asked in."""
-    while True:
-        step = (
-            update(counters)
-            .where(counters.c.name == "ticket")
-            .values(value=counters.c.value + 1)
-            .returning(counters.c.value)
-        )
-        number = (await connection.execute(step)).scalar_one()
-        taken = select(tickets.c.id).where(tickets.c.id == f"T{number}")
-        if (await connection.execute(taken)).scalar() is None:
-            return f"T{number}"
-
-
-async def _lock(connection: AsyncConnection) -> None:
-    await connection.execute(select(counters.c.value).where(counters.c.name == "ticket").with_for_update())
-
-
-async def _linked(connection: AsyncConnection, pbx: str, call_id: CallId) -> Ticket | None:
-    newest = (
-        ticket_columns()
-        .join(call_tickets, call_tickets.c.ticket_id == tickets.c.id)
-        .where(call_tickets.c.pbx == pbx, call_tickets.c.call_id == call_id, call_tickets.c.removed_at.is_(None))
-        .order_by(call_tickets.c.linked_at.desc(), tickets.c.id)
-        .limit(1)
+# Made once: making a statement costs more than SQLite takes to carry it out.
+_LOCK = select(counters.c.value).where(counters.c.name == "ticket").with_for_update()
+_STEP = (
+    update(counters)
+    .where(counters.c.name == "ticket")
+    .values(value=counters.c.value + 1)
+    .returning(counters.c.value)
+)  # fmt: skip
+_TAKEN = select(tickets.c.id).where(tickets.c.id == bindparam("id"))
+_LINKED = (
+    ticket_columns()
+    .join(call_tickets, call_tickets.c.ticket_id == tickets.c.id)
+    .where(
+        call_tickets.c.pbx == bindparam("pbx"),
+        call_tickets.c.call_id == bindparam("call_id"),
+        call_tickets.c.removed_at.is_(None),
     )
-    row = (await connection.execute(newest)).one_or_none()
-    return None if row is None else ticket(row)
+    .order_by(call_tickets.c.linked_at.desc(), tickets.c.id)
+    .limit(1)
+)
+_PERSON = select(contacts.c.name, contacts.c.customer_id).where(contacts.c.id == bindparam("id"))
+_FIRM = select(customers.c.id, customers.c.name).where(customers.c.id == bindparam("id"))
+_AGENT = select(agents.c.id).where(agents.c.id == bindparam("id"))
+_NEW = tickets.insert().returning(*ticket_columns().selected_columns)
+_RECORDINGS = select(recordings.c.id).where(
+    recordings.c.pbx == bindparam("pbx"), recordings.c.call_id == bindparam("call_id")
+)
 
 
-async def _taken_up(
-    connection: AsyncConnection, agent: AgentId, contact_id: str | None, customer_id: str | None
-) -> Ticket | None:
-    if contact_id is not None:
-        whose: ColumnElement[bool] = tickets.c.contact_id == contact_id
-    elif customer_id is not None:
-        whose = tickets.c.customer_id == customer_id
-    else:
-        whose = false()
-    newest = (
+def _newest_open(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:
+    return (
         ticket_columns()
-        .where(whose, tickets.c.status.in_(OPEN), or_(tickets.c.owner == agent, tickets.c.owner.is_(None)))
+        .where(
+            whose == bindparam("whose"),
+            tickets.c.status.in_(OPEN),
+            or_(tickets.c.owner == bindparam("agent"), tickets.c.owner.is_(None)),
+        )
         .order_by(tickets.c.created_at.desc(), tickets.c.id.desc())
         .limit(1)
     )
-    row = (await connection.execute(newest)).one_or_none()
+
+
+_OF_CONTACT, _OF_CUSTOMER = _newest_open(tickets.c.contact_id), _newest_open(tickets.c.customer_id)
+
+
+def next_id(connection: Connection) -> str:
+    """The next free ticket id, ``T1``, ``T2`` …; taken by the writing transaction it is asked in."""
+    while True:
+        number = connection.execute(_STEP).scalar_one()
+        if connection.execute(_TAKEN, {"id": f"T{number}"}).scalar() is None:
+            return f"T{number}"
+
+
+def _lock(connection: Connection) -> None:
+    connection.execute(_LOCK)
+
+
+def _linked(connection: Connection, pbx: str, call_id: CallId) -> Ticket | None:
+    row = connection.execute(_LINKED, {"pbx": pbx, "call_id": call_id}).one_or_none()
+    return None if row is None else ticket(row)
+
+
+def _taken_up(connection: Connection, agent: AgentId, contact_id: str | None, customer_id: str | None) -> Ticket | None:
+    whose = contact_id if contact_id is not None else customer_id
+    if whose is None:
+        return None
+    newest = _OF_CONTACT if contact_id is not None else _OF_CUSTOMER
+    row = connection.execute(newest, {"whose": whose, "agent": agent}).one_or_none()
     if row is None:
         return None
     if row.owner is None:
-        await connection.execute(update(tickets).where(tickets.c.id == row.id).values(owner=agent))
+        connection.execute(update(tickets).where(tickets.c.id == row.id).values(owner=agent))
     return replace(ticket(row), owner=agent)
 
 
-async def _opened(
-    connection: AsyncConnection,
+def _opened(
+    connection: Connection,
     *,
     pbx: str,
     call_id: CallId,
@@ -210,36 +234,31 @@ async def _opened(
     outbound: bool,
 ) -> Ticket:
     # The core's ids are a moment old: a contact deleted meanwhile must not cost the call its ticket.
-    person = select(contacts.c.name, contacts.c.customer_id).where(contacts.c.id == contact_id)
-    contact = (await connection.execute(person)).one_or_none()
-    firm = select(customers.c.id, customers.c.name).where(
-        customers.c.id == (contact.customer_id if contact else customer_id)
-    )
-    customer = (await connection.execute(firm)).one_or_none()
-    owner = (await connection.execute(select(agents.c.id).where(agents.c.id == agent))).scalar()
-    who = contact.name if contact else customer.name if customer else caller or UNNAMED
+    contact = None if contact_id is None else connection.execute(_PERSON, {"id": contact_id}).one_or_none()
+    firm = contact.customer_id if contact is not None else customer_id
+    customer = None if firm is None else connection.execute(_FIRM, {"id": firm}).one_or_none()
+    owner = connection.execute(_AGENT, {"id": agent}).scalar()
+    who = contact.name if contact is not None else customer.name if customer is not None else caller or UNNAMED
     new = {
-        "id": await next_id(connection),
+        "id": next_id(connection),
         "subject": f"Call to {who}" if outbound else f"Call from {who}",
         "owner": owner,
-        "contact_id": contact_id if contact else None,
-        "customer_id": customer.id if customer else None,
+        "contact_id": contact_id if contact is not None else None,
+        "customer_id": customer.id if customer is not None else None,
         "created_at": instant(at),
         "opened_by": owner,
         "pbx": pbx,
         "call_id": call_id,
     }
-    await connection.execute(insert(tickets).values(new))
-    return ticket((await connection.execute(ticket_columns().where(tickets.c.id == new["id"]))).one())
+    return ticket(connection.execute(_NEW, new).one())
 
 
-async def _link(connection: AsyncConnection, pbx: str, call_id: CallId, ticket_id: str, at: float) -> None:
-    link = {"pbx": pbx, "call_id": call_id, "ticket_id": ticket_id, "linked_at": instant(at)}
-    await connection.execute(upsert(connection, call_tickets).values(link).on_conflict_do_nothing())
-    ids = select(recordings.c.id).where(recordings.c.pbx == pbx, recordings.c.call_id == call_id)
-    for recording_id in (await connection.scalars(ids)).all():
-        link = {"pbx": pbx, "recording_id": recording_id, "ticket_id": ticket_id, "linked_at": instant(at)}
-        await connection.execute(upsert(connection, recording_tickets).values(link).on_conflict_do_nothing())
+def _link(connection: Connection, pbx: str, call_id: CallId, ticket_id: str, at: float) -> None:
+    link = {"pbx": pbx, "ticket_id": ticket_id, "linked_at": instant(at)}
+    connection.execute(insert_new(connection, call_tickets), {**link, "call_id": call_id})
+    ids = connection.scalars(_RECORDINGS, {"pbx": pbx, "call_id": call_id}).all()
+    if ids:
+        connection.execute(insert_new(connection, recording_tickets), [{**link, "recording_id": one} for one in ids])
 
 
 def _of_recordings(pbx: str, call_id: CallId) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -38,6 +39,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _REFUSED_PAUSE = 30.0
 _FAREWELL_SECONDS = 2.0
 _POP_SLACK_SECONDS = 10.0
+#: A call changes some ten times while it is set up, its agent three times: shown this much later, that is once.
+_GATHER_SECONDS = 0.05
 _RESULT_SECONDS = 60
 # aiomqtt warns when more than 10 publishes wait for their acknowledgement.
 _AT_ONCE = 10
@@ -77,7 +80,7 @@ class MqttDoor:
         self._web_url = settings.web.url
         self._pop_seconds = settings.routing.ring_seconds + _POP_SLACK_SECONDS
         self._outbox = Outbox()
-        self._states: dict[AgentId, Message] = {}
+        self._states: dict[AgentId, AgentStatus] = {}
         self._wake = asyncio.Event()
         self._answers = 0
         self._status = topics.node_message(node, up=True, acting=False, pbx_connected=False, version=__version__)
@@ -98,13 +101,12 @@ class MqttDoor:
 
     def publish_agent(self, status: AgentStatus) -> None:
         """Publish an agent's state, retained."""
-        message = self._put(Kind.STATE, status.agent, lambda: topics.agent_message(status))
-        if message is not None:
-            self._states[status.agent] = message
+        self._states[status.agent] = status
+        self._put(Kind.STATE, status.agent, lambda: topics.agent_message(status), gather=_GATHER_SECONDS)
 
     def publish_call(self, call: CallRecord) -> None:
         """Publish the newest books on a call."""
-        self._put(Kind.CALL, call.id, lambda: topics.call_message(call))
+        self._put(Kind.CALL, call.id, lambda: topics.call_message(call), gather=_GATHER_SECONDS)
 
     def reply(self, request: Request, error: str | None) -> None:
         """Answer an MQTT command; ``error`` is ``None`` when it was carried out."""
@@ -189,8 +191,8 @@ class MqttDoor:
         self._said = None
         metrics.MQTT_CONNECTED.set(1)
         self._put(Kind.NODE, self._node, lambda: self._status)
-        for agent, message in self._states.items():
-            self._outbox.put(Item(kind=Kind.STATE, key=agent, message=message))
+        for status in self._states.values():
+            self.publish_agent(status)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         """Read and write until the link breaks, which raises, or the daemon stops."""
@@ -219,12 +221,14 @@ class MqttDoor:
 
     async def _write(self, client: aiomqtt.Client) -> None:
         while True:
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._outbox.next_due):
+                    await self._wake.wait()
             self._wake.clear()
             await self._drain(client)
 
-    async def _drain(self, client: aiomqtt.Client) -> None:
-        while batch := self._outbox.take(_AT_ONCE, time.monotonic()):
+    async def _drain(self, client: aiomqtt.Client, *, early: bool = False) -> None:
+        while batch := self._outbox.take(_AT_ONCE, time.monotonic(), early=early):
             try:
                 outcomes = await asyncio.gather(*(self._send(client, item) for item in batch), return_exceptions=True)
             except asyncio.CancelledError:
@@ -236,13 +240,20 @@ class MqttDoor:
                 raise failed[0][1]
 
     async def _send(self, client: aiomqtt.Client, item: Item) -> None:
+        try:
+            message = item.make()
+        except (ValueError, OverflowError, OSError) as error:
+            # An id that would be another topic, or a time no calendar has: the others go on without this message.
+            metrics.MQTT_DROPPED.inc()
+            _log.warning("MQTT message not published", kind=item.kind.name.lower(), error=str(error))
+            return
         properties = None
         if item.expires_at is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho ships none
             properties.MessageExpiryInterval = max(1, math.ceil(item.expires_at - time.monotonic()))
         await client.publish(
-            item.message.topic,
-            item.message.payload,
+            message.topic,
+            message.payload,
             qos=_QOS[item.kind],
             retain=item.kind in _RETAINED,
             properties=properties,
@@ -254,7 +265,7 @@ class MqttDoor:
         """Publish what is left and that this daemon is down: a clean end sends no last will."""
         try:
             async with asyncio.timeout(_FAREWELL_SECONDS):
-                await self._drain(client)
+                await self._drain(client, early=True)
                 await client.publish(self._will.topic, self._will.payload, qos=1, retain=True)
         except (aiomqtt.MqttError, OSError, TimeoutError) as error:
             _log.warning("MQTT broker left without a goodbye", reason=_reason(error))
@@ -273,18 +284,14 @@ class MqttDoor:
         *,
         expires_in: float | None = None,
         rang_at: float | None = None,
-    ) -> Message | None:
-        try:
-            message = make()
-        except (ValueError, OverflowError, OSError) as error:
-            # An id that would be another topic, or a time no calendar has: the core goes on without this message.
-            metrics.MQTT_DROPPED.inc()
-            _log.warning("MQTT message not published", kind=kind.name.lower(), error=str(error))
-            return None
-        expires_at = None if expires_in is None else time.monotonic() + expires_in
-        self._outbox.put(Item(kind=kind, key=key, message=message, expires_at=expires_at, rang_at=rang_at))
+        gather: float = -math.inf,
+    ) -> None:
+        now = time.monotonic()
+        expires_at = None if expires_in is None else now + expires_in
+        self._outbox.put(
+            Item(kind=kind, key=key, make=make, expires_at=expires_at, rang_at=rang_at, due_at=now + gather)
+        )
         self._wake.set()
-        return message
 
     def _say(self, what: str) -> None:
         """One line per outage and reason, not one per try."""

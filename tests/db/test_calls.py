@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ctid.db import session
 from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.session import DatabaseFault
 from ctid.db.tables import talks
 from ctid.domain.types import (
     CallRecord,
@@ -121,6 +122,42 @@ async def test_a_call_grows_and_legs_that_left_it_are_gone(calls):
     await calls.save([replace(WHOLE, legs=WHOLE.legs[1:], decisions=WHOLE.decisions[:1])])
     saved = await calls.one(WHOLE.id)
     assert (saved.legs, saved.decisions, saved.outcome) == (WHOLE.legs[1:], WHOLE.decisions[:1], Outcome.ANSWERED)
+
+
+async def test_a_call_under_way_comes_back_as_last_saved_whatever_changed_since(calls):
+    first, second = WHOLE.legs
+    started = replace(WHOLE, ended_at=None, outcome=None, legs=(), decisions=(), recordings=(), ticket_ids=())
+    talking = replace(second, ended_at=None, result=None, talks=(Talk(started_at=NOON + 5),))
+    for fields in (
+        {},
+        {"decisions": WHOLE.decisions[:1]},
+        {"decisions": WHOLE.decisions, "legs": (first, talking)},
+        {"decisions": WHOLE.decisions, "legs": (first, second)},
+        {"decisions": WHOLE.decisions, "legs": (first, second), "ticket_ids": ("T1",), "recordings": WHOLE.recordings},
+        {"decisions": WHOLE.decisions, "legs": (second,), "ticket_ids": ("T1",), "recordings": WHOLE.recordings},
+        {"decisions": WHOLE.decisions[1:], "ticket_ids": ("T1",), "recordings": WHOLE.recordings},
+        {"legs": (first,), "ticket_ids": ("T1",), "recordings": WHOLE.recordings},
+    ):
+        step = replace(started, **fields)
+        await calls.save([step])
+        assert await calls.one(WHOLE.id) == step
+    await calls.save([WHOLE])
+    assert await calls.one(WHOLE.id) == WHOLE
+
+
+async def test_after_a_save_that_failed_the_next_one_writes_all_of_it(engine, calls):
+    under_way = replace(WHOLE, ended_at=None, outcome=None)
+    await calls.save([replace(under_way, legs=WHOLE.legs[:1])])
+    async with session.writing(engine) as connection:
+        await connection.exec_driver_sql("DELETE FROM legs")
+        await connection.exec_driver_sql("ALTER TABLE talks RENAME TO away")
+    with pytest.raises(DatabaseFault):
+        async with session.faults(engine):
+            await calls.save([under_way])
+    async with session.writing(engine) as connection:
+        await connection.exec_driver_sql("ALTER TABLE away RENAME TO talks")
+    await calls.save([under_way])
+    assert await calls.one(WHOLE.id) == under_way
 
 
 async def test_one_linkedid_on_two_pbxes_is_two_calls(calls):

@@ -9,12 +9,13 @@ from ctid.mqtt.outbox import Item, Kind, Outbox
 from ctid.mqtt.topics import Message
 
 
-def item(kind: Kind, key: object, text: str = "", expires_at: float | None = None) -> Item:
-    return Item(kind=kind, key=str(key), message=Message(topic=str(key), payload=text.encode()), expires_at=expires_at)
+def item(kind: Kind, key: object, text: str = "", expires_at: float | None = None, due_at: float = 0.0) -> Item:
+    message = Message(topic=str(key), payload=text.encode())
+    return Item(kind=kind, key=str(key), make=lambda: message, expires_at=expires_at, due_at=due_at)
 
 
 def texts(taken: list[Item]) -> list[str]:
-    return [one.message.payload.decode() for one in taken]
+    return [one.make().payload.decode() for one in taken]
 
 
 def test_a_pop_overtakes_everything_but_the_nodes_own_status() -> None:
@@ -58,12 +59,26 @@ def test_states_are_never_given_up_and_calls_lose_their_oldest() -> None:
     assert texts(outbox.take(1, 0.0)) == ["1000"]
 
 
+def test_what_is_not_due_waits_for_a_newer_one_but_no_longer_than_the_first_would_have() -> None:
+    outbox = Outbox()
+    outbox.put(item(Kind.CALL, "a", "held", due_at=5.0))
+    outbox.put(item(Kind.CALL, "b", "held", due_at=6.0))
+    assert (texts(outbox.take(10, 4.0)), outbox.next_due) == ([], 5.0)
+    outbox.put(item(Kind.CALL, "a", "talking", due_at=9.0))
+    assert texts(outbox.take(10, 5.0)) == ["talking"]
+    assert outbox.next_due == 6.0
+    assert texts(outbox.take(10, 5.0, early=True)) == ["held"]
+    assert outbox.next_due is None
+    outbox.put(item(Kind.CALL, "a", "ended", due_at=12.0))
+    assert texts(outbox.take(10, 11.0)) == []
+
+
 @given(st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 5), st.text(max_size=3)), max_size=60))
 def test_each_key_is_published_once_with_what_was_said_last(puts: list[tuple[Kind, int, str]]) -> None:
     outbox = Outbox()
     for kind, key, text in puts:
         outbox.put(item(kind, key, text))
     taken = outbox.take(1000, 0.0)
-    assert {(one.kind, one.key): one.message.payload.decode() for one in taken} == {(k, str(n)): t for k, n, t in puts}
+    assert {(one.kind, one.key): one.make().payload.decode() for one in taken} == {(k, str(n)): t for k, n, t in puts}
     assert len(taken) == len({(kind, key) for kind, key, _ in puts})
     assert len(outbox) == 0
