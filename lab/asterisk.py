@@ -29,7 +29,7 @@ app_queue app_mixmonitor app_playback app_read app_stack app_userevent app_celge
 app_directed_pickup
 app_voicemail app_echo app_exec func_callerid func_channel func_cut func_env func_global func_groupcount
 func_hangupcause func_logic func_pjsip_endpoint func_pjsip_contact func_pjsip_aor func_strings func_timeout
-func_dialplan func_math func_cdr
+func_dialplan func_math func_cdr func_config func_version
 """
 
 #: Who may take whose ringing calls.

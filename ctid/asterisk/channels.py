@@ -33,6 +33,8 @@ class Channel:
     originator: bool = False
     known: bool = False  # the core was told of its leg
     peers: tuple[str, ...] | None = None
+    renews: bool = False  # it is recorded, and its recording can be told to listen anew
+    heard: set[str] = field(default_factory=set)  # whom the recording has been told to listen to
     bridged_since: float | None = None
     bridged_seconds: float | None = 0.0  # in any bridge; None when its beginning was not seen
 

@@ -19,7 +19,7 @@ import structlog
 
 from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
 from ctid.asterisk.wire import Message
-from ctid.domain.actions import Beat, Overflow, Ring, Say
+from ctid.domain.actions import Beat, Overflow, RenewRecording, Ring, Say
 from ctid.domain.events import RouteRefused
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,8 @@ DEADLINE: Final = 3.0
 _WORD: Final = re.compile(r"[A-Za-z0-9_+-]{1,80}")
 _EPOCH: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _GONE: Final = ("No such channel", "Channel not found")
+#: One digit that no phone has: what is played into a channel as if it had been pressed there.
+_BELL: Final = "D"
 
 
 class Commands:
@@ -87,7 +89,7 @@ class Commands:
             self._checking = asyncio.ensure_future(self._link.call("Getvar", {"Variable": "CTID_EPOCH"}))
             self._checking.add_done_callback(on_reply)
 
-    def carry_out(self, action: Ring | Overflow | Say | Beat, *, decided_at: float) -> None:
+    def carry_out(self, action: Ring | Overflow | Say | RenewRecording | Beat, *, decided_at: float) -> None:
         """Send the action now, or drop it with a line in the log; never raises, never waits.
 
         ``decided_at`` is the time of the event that led to it, by the clock ``now``.
@@ -101,6 +103,8 @@ class Commands:
                 self._route(action, f"overflow:{to}:", to, decided_at)
             case Say(word=word):
                 self._route(action, f"say:{word}:", word, decided_at)
+            case RenewRecording():
+                self._renew(action, decided_at)
 
     def _route(self, action: Ring | Overflow | Say, verb: str, word: str, decided_at: float) -> None:
         channel, seq = action.channel, action.seq
@@ -131,12 +135,30 @@ class Commands:
             try:
                 self._link.send_now(
                     ("Setvar", {"Channel": channel, "Variable": "CTID_ROUTE", "Value": route}),
-                    ("PlayDTMF", {"Channel": channel, "Digit": "D", "Receive": "true"}),
+                    _doorbell(channel),
                     on_reply=on_reply,
                     deadline=DEADLINE,
                 )
             except (AmiError, ValueError) as error:
                 refuse(str(error))
+
+    def _renew(self, action: RenewRecording, decided_at: float) -> None:
+        """Ring in mid-call: the dialplan's feature answers. A recording not renewed is whole, but may lack a voice."""
+
+        def failed(reason: str) -> None:
+            log.warning("recording.not_renewed", call=action.call_id, channel=action.channel, reason=reason)
+
+        def on_reply(error: AmiError | None) -> None:
+            if error is not None and not (isinstance(error, AmiRefused) and error.reason in _GONE):
+                failed(str(error))
+
+        if self._now() - decided_at > DEADLINE:
+            failed("too late to be sent")
+            return
+        try:
+            self._link.send_now(_doorbell(action.channel), on_reply=on_reply, deadline=DEADLINE)
+        except (AmiError, ValueError) as error:
+            failed(str(error))
 
     def _beat(self, action: Beat) -> None:
         """Renew the lease as of the core's own time: a core that lags behind loses it, however promptly it is sent."""
@@ -160,3 +182,7 @@ class Commands:
         answered ping: hosts that differ by more than the lease would otherwise count ctid as dead.
         """
         return str(math.floor(at + self._link.pbx_now() - self._now()))
+
+
+def _doorbell(channel: str) -> tuple[str, dict[str, str]]:
+    return "PlayDTMF", {"Channel": channel, "Digit": _BELL, "Receive": "true"}

@@ -106,12 +106,13 @@ class DeviceChanged(PbxEvent, frozen=True, gc=False, kw_only=True):
 
 
 class CallEnteredCtid(PbxEvent, frozen=True, gc=False, kw_only=True):
-    """``UserEvent CtidStart``."""
+    """``UserEvent CtidStart``. With ``renews`` the doorbell makes the channel's recording listen anew in mid-call."""
 
     uniqueid: str
     outbound: bool
     dialled: str | None
     file: str | None
+    renews: bool = False
 
 
 class CallerWaits(PbxEvent, frozen=True, gc=False, kw_only=True):
@@ -246,6 +247,7 @@ def _ctid_start(m: Message) -> CallEnteredCtid:
         outbound=m.headers["Direction"] == "outbound",
         dialled=m.get("Did"),
         file=m.get("File"),
+        renews=m.get("Renew") == "yes",
     )
 
 

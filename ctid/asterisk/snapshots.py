@@ -45,7 +45,13 @@ def _from_dialplan(seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str 
     if (file := of_ctid.get("CTID_FILE")) is not None:
         did = of_ctid.get("CTID_DID")
         said.append(
-            pbx.CallEnteredCtid(uniqueid=seen.uniqueid, outbound="CTID_SEQ" not in of_ctid, dialled=did, file=file)
+            pbx.CallEnteredCtid(
+                uniqueid=seen.uniqueid,
+                outbound="CTID_SEQ" not in of_ctid,
+                dialled=did,
+                file=file,
+                renews=of_ctid.get("CTID_RENEW") == "yes",
+            )
         )
         seq = of_ctid.get("CTID_SEQ", "")
         if context == _WAIT and seq.isdecimal():

@@ -268,6 +268,11 @@ class Tracker:
                 if not member.known:
                     yield from self._make_known(member)
                 yield ev.TalkStarted(at=self._at, call_id=member.call, leg_id=member.id, peers=peers)
+        for recorded in (c for c in talking if c.renews and len(talking) > 1):
+            voices = {other.id for other in talking if other is not recorded}
+            if not voices <= recorded.heard:
+                recorded.heard |= voices
+                yield ev.VoicesChanged(at=self._at, call_id=recorded.call, channel=recorded.name)
 
     def _merge(self, members: list[Channel]) -> Iterator[ev.Event]:
         calls = sorted({c.call for c in members}, key=lambda call: (call not in self._entered, self._calls[call]))
@@ -290,6 +295,7 @@ class Tracker:
     def _on_start(self, e: pbx.CallEnteredCtid) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:
             self._entered.add(channel.call)
+            channel.renews = channel.renews or (e.renews and e.file is not None)
             yield ev.CallEntered(
                 at=self._at,
                 call_id=channel.call,
@@ -344,6 +350,9 @@ class Tracker:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:
             made = ev.LegHeld if e.held else ev.LegUnheld
             yield made(at=self._at, call_id=channel.call, leg_id=channel.id)
+            if not e.held:  # music was heard meanwhile, and a phone may begin its sound anew
+                for recorded in (c for c in self._graph.component(channel) if c.renews and c.peers is not None):
+                    yield ev.VoicesChanged(at=self._at, call_id=recorded.call, channel=recorded.name)
 
     def _on_device(self, e: pbx.DeviceChanged) -> Iterator[ev.Event]:
         technology, _, endpoint = e.device.partition("/")

@@ -61,6 +61,7 @@ class RoutingLoop:
                 act.Beat: lambda a: commands.carry_out(a, decided_at=a.at),
                 act.LookUpCaller: answers.look_up,
                 act.CheckPin: answers.check_pin,
+                act.RenewRecording: self._command,
                 act.MeasureRecording: answers.measure,
                 act.OpenTicket: writer.open_ticket,
                 act.SaveCall: lambda a: writer.save_call(a.call),
@@ -126,7 +127,7 @@ class RoutingLoop:
 
     # -- actions that are more than one call -----------------------------------------------------------------------
 
-    def _command(self, action: act.Ring | act.Overflow | act.Say) -> None:
+    def _command(self, action: act.Ring | act.Overflow | act.Say | act.RenewRecording) -> None:
         self._commands.carry_out(action, decided_at=self._decided_at)
 
     def _show_pop(self, action: act.ShowPop) -> None:

@@ -30,6 +30,7 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.LegAnswered: legs.on_leg_answered,
         ev.TalkStarted: legs.on_talk_started,
         ev.TalkStopped: legs.on_talk_stopped,
+        ev.VoicesChanged: keeping.on_voices_changed,
         ev.LegHeld: legs.on_leg_held,
         ev.LegUnheld: legs.on_leg_unheld,
         ev.LegEnded: legs.on_leg_ended,

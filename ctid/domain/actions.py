@@ -149,6 +149,14 @@ class KeepCallback(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenewRecording(Action):
+    """Have the recording on this channel listen anew, in the same file; it costs it a tenth of a second."""
+
+    call_id: CallId
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureRecording(Action):
     """Read the closed file and answer by ``RecordingMeasured``. ``expected_seconds`` is what the ledger says it holds."""
 

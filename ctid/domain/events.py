@@ -154,6 +154,14 @@ class TalkStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoicesChanged(Event):
+    """The recorded channel hears someone it did not hear before, or someone anew after music; ``channel`` is its name."""
+
+    call_id: CallId
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegHeld(Event):
     """The party pressed hold (``Hold``): the leg stays bridged, the other side hears music."""
 

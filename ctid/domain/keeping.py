@@ -6,7 +6,7 @@ Law: each is asked for once, and a recording that should be there and isn't is k
 from __future__ import annotations
 
 from ctid.domain import events as ev
-from ctid.domain.actions import MeasureRecording, OpenTicket
+from ctid.domain.actions import MeasureRecording, OpenTicket, RenewRecording
 from ctid.domain.call import Call
 from ctid.domain.types import (
     Direction,
@@ -28,6 +28,12 @@ def on_ticket_linked(world: World, event: ev.TicketLinked) -> None:
         if leg.live and leg.answered_at is not None and leg.pop is not None:
             world.pop(call, leg, PopState.ANSWERED, event.at)
     world.touch(call)
+
+
+def on_voices_changed(world: World, event: ev.VoicesChanged) -> None:
+    """Some builds of Asterisk leave a new party's voice out of a recording that began before."""
+    if event.witnessed and (call := world.call(event.call_id)) is not None and call.live:
+        world.do(RenewRecording(call_id=call.id, channel=event.channel))
 
 
 def on_recording_closed(world: World, event: ev.RecordingClosed) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from ctid.asterisk.client import AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
 from ctid.asterisk.wire import Message
-from ctid.domain.actions import Beat, Overflow, Ring, Say
+from ctid.domain.actions import Beat, Overflow, RenewRecording, Ring, Say
 from ctid.domain.events import RouteRefused
 from lab.asterisk import Asterisk
 from lab.sipp import SippAgent, place_call
@@ -62,6 +62,19 @@ async def test_an_offer_is_a_commit_and_a_doorbell_in_one_write() -> None:
         assert (bell["Channel"], bell["Digit"], bell["Receive"]) == (CHANNEL, "D", "true")
         [write] = [data for data in pbx.reads if b"CTID_ROUTE" in data]
         assert b"PlayDTMF" in write
+
+
+async def test_a_recording_is_renewed_by_the_doorbell_alone_and_not_when_it_is_late() -> None:
+    renew = RenewRecording(call_id="9.1", channel=CHANNEL)
+    async with ScriptedPbx() as pbx, running(Rig(pbx.port)) as rig:
+        with capture_logs() as logs:
+            rig.commands.carry_out(renew, decided_at=rig.now - 4)
+            rig.commands.carry_out(renew, decided_at=rig.now)
+            await until(lambda: pbx.named("PlayDTMF"))
+        [bell] = pbx.named("PlayDTMF")
+        assert (bell["Channel"], bell["Digit"], bell["Receive"]) == (CHANNEL, "D", "true")
+        assert not [m for m in pbx.named("Setvar") if "Channel" in m]
+        assert [line["event"] for line in logs] == ["recording.not_renewed"]
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,6 @@ async def test_a_number_no_line_has_is_served_all_the_same(centre: Centre) -> No
     await asyncio.gather(*(centre.listener.becomes(a, "idle") for a in centre.agents))
 
 
-# What a recording holds of the party who came by a blind transfer is not asked: Asterisk 22.10 leaves that voice out of a
-# MixMonitor on the other's channel (asterisk/asterisk issue 507), with or without ctid's dialplan.
-
-
 async def test_a_caller_sent_on_to_an_outside_number_keeps_one_recording_of_it_all(centre: Centre) -> None:
     """The customer's channel passes through ctid's dialplan a second time: the file must not begin anew."""
     site = centre.site
@@ -169,6 +165,7 @@ async def test_a_caller_sent_on_to_an_outside_number_keeps_one_recording_of_it_a
     file = site.asterisk.monitor_dir / recording["path"]
     assert tones.seconds_of(file, PITCH[agent]) > 1, "what was said before the transfer"
     assert tones.seconds_of(file, 440) > 3, "the customer, before and after"
+    assert tones.seconds_of(file, 1600) > 1.3, "the party outside"
 
 
 async def test_a_customer_an_agent_called_is_recorded_on_through_a_transfer(centre: Centre) -> None:
@@ -196,3 +193,4 @@ async def test_a_customer_an_agent_called_is_recorded_on_through_a_transfer(cent
     file = site.asterisk.monitor_dir / recording["path"]
     assert tones.seconds_of(file, 440) > 1, "the agent who called"
     assert tones.seconds_of(file, 1600) > 3, "the customer, with both agents"
+    assert tones.seconds_of(file, PITCH["agent2"]) > 1.3, "the agent who was given the call"
