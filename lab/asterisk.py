@@ -61,9 +61,10 @@ class Asterisk:
     what lab/extensions.conf has besides (groups, a queue, parking, pick-up); each has a static contact at
     `phones[name]`, a port of 127.0.0.1 where a SippAgent may listen. `registering` are endpoints that send REGISTER
     themselves (password = name). Whoever else sends SIP is a caller and lands in ctid-inbound, unless they dial an
-    agent's own number or another of [lab-outside]. Dialled customers are at `trunk_port`. `failsafe` (default: all
-    agents) are the fallback queue's members. `extensions` is appended to the agents' context, `globals_` are the site's
-    own globals. `qualify` is the interval in seconds at which phones are asked for (0: never, always taken as there).
+    agent's own number or another of [lab-outside]. Dialled customers are at `trunk_port`. `failsafe` are static
+    members of the fallback queue, for a lab without ctid. `extensions` is appended to the agents' context, `globals_` are
+    the site's own globals. `qualify` is the interval in seconds at which phones are asked for (0: never, always taken
+    as there).
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Asterisk:
         agents: Sequence[str] = ("agent1", "agent2"),
         *,
         registering: Sequence[str] = (),
-        failsafe: Sequence[str] | None = None,
+        failsafe: Sequence[str] = (),
         extensions: str = "",
         globals_: str = "",
         qualify: int = 0,
@@ -80,7 +81,7 @@ class Asterisk:
     ) -> None:
         self.folder = folder.resolve()
         self.agents = tuple(agents)
-        self.failsafe = tuple(agents if failsafe is None else failsafe)
+        self.failsafe = tuple(failsafe)
         self.sip_port, self.ami_port, self.trunk_port = free_port(), free_port(), free_port()
         self.phones = {name: free_port() for name in agents}
         self.ami_username, self.ami_secret = "ctid", secrets.token_hex(12)
@@ -227,7 +228,7 @@ class Asterisk:
         self._write("features.conf", "[general]\npickupexten = *8\n", (DIALPLAN / "features.conf.sample").read_text())
         self._write(
             "queues.conf",
-            "[general]\npersistentmembers = no\n",
+            "[general]\npersistentmembers = yes\n",
             (DIALPLAN / "queues.conf.sample").read_text(),
             "".join(f"member => PJSIP/{name}\n" for name in self.failsafe),
             PLAIN_QUEUE,

@@ -21,6 +21,7 @@ from lab.asterisk import Asterisk
 from lab.process import TOP, until
 from lab.sipp import Behaviour, SipMessage, SippAgent, SippCall, place_call
 
+AGENTS = ("agent1", "agent2", "agent3")
 RECORDED = TOP / "tests" / "streams" / "recorded"
 CALLER, OTHER, LINE = "13800138000", "13800138009", "4001"
 RING_BOTH = "[both]\nstrategy = ringall\nmember => PJSIP/agent1\nmember => PJSIP/agent2\n"
@@ -499,7 +500,7 @@ async def record(name: str, folder: Path, into: Path) -> Facts:
     stream = into / f"{name}.ami"
     stream.unlink(missing_ok=True)
     queue = "CTID_QUEUE = both" if name == "fallback-two-ring" else ""
-    pbx = Asterisk(folder, agents=("agent1", "agent2", "agent3"), globals_=queue)
+    pbx = Asterisk(folder, agents=AGENTS, failsafe=AGENTS, globals_=queue)
     with (folder / "etc" / "queues.conf").open("a") as queues:
         queues.write(RING_BOTH)
     async with (

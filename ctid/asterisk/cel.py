@@ -130,6 +130,8 @@ def _said_by_dialplan(row: CelRow) -> Iterator[pbx.PbxEvent]:
             yield pbx.CallerOverflowed(at=row.at, uniqueid=row.uniqueid, to=said or None)
         case "CtidFailsafe":
             yield pbx.CallerInFailsafe(at=row.at, uniqueid=row.uniqueid)
+        case "CtidAlone":
+            yield pbx.CodeObeyed(at=row.at, channel=row.channel, command=str(_extra(row).get("extra", "")))
 
 
 def _row(cells: list[str]) -> CelRow | None:

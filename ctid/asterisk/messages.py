@@ -158,6 +158,13 @@ class CodeKeyed(PbxEvent, frozen=True, gc=False, kw_only=True):
     pin: str | None
 
 
+class CodeObeyed(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """``UserEvent CtidAlone``: the dialplan did what a feature code asked for while ctid was dead."""
+
+    channel: str
+    command: str
+
+
 def parse(message: Message, epoch: str | None = None) -> PbxEvent | None:
     """The typed value of an event, ``None`` for one that is of no use or lacks what it must have.
 
@@ -287,6 +294,10 @@ def _ctid_agent(m: Message) -> CodeKeyed:
     )
 
 
+def _ctid_alone(m: Message) -> CodeObeyed:
+    return CodeObeyed(at=m.at, channel=m.headers["Channel"], command=m.headers["Command"])
+
+
 def _whole(value: str | None) -> int:
     return int(value) if value is not None and value.isdecimal() else 0
 
@@ -314,6 +325,7 @@ _USER_EVENTS: MappingProxyType[str, Callable[[Message], PbxEvent]] = MappingProx
         "CtidFailsafe": _ctid_failsafe,
         "CtidEnd": _ctid_end,
         "CtidAgent": _ctid_agent,
+        "CtidAlone": _ctid_alone,
     }
 )
 

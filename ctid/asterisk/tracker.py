@@ -69,6 +69,7 @@ class Tracker:
             pbx.CallerInFailsafe: self._on_failsafe,
             pbx.VisitEnded: self._on_visit_ended,
             pbx.CodeKeyed: self._on_code,
+            pbx.CodeObeyed: self._on_code_obeyed,
         }
 
     def feed(self, event: pbx.PbxEvent) -> list[ev.Event]:
@@ -345,6 +346,9 @@ class Tracker:
             pin=e.pin,
             call_id=channel.call if (channel := self._graph.channels.get(e.uniqueid)) is not None else None,
         )
+
+    def _on_code_obeyed(self, e: pbx.CodeObeyed) -> Iterator[ev.Event]:
+        yield ev.CodeObeyed(at=self._at, endpoint=endpoint_of(e.channel), command=e.command)
 
     def _on_hold(self, e: pbx.HoldChanged) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:

@@ -18,6 +18,7 @@ from ctid.asterisk.client import (
     Snapshot,
     WrongSecretError,
 )
+from ctid.asterisk.fallback import NoQueueError, read_queue, try_rights
 from ctid.cli.findings import Finding, fail, ok, warn
 from ctid.domain.types import Agent
 
@@ -130,19 +131,22 @@ async def _dialplan(link: AmiLink) -> Finding:
 
 
 async def _queue(link: AmiLink) -> Finding:
-    name = await _global(link, "CTID_QUEUE") or "ctid-failsafe"
     try:
-        told = await link.list("QueueStatus", {"Queue": name})
+        queue = await read_queue(link)
+        await try_rights(link, queue)
+    except NoQueueError as error:
+        return fail("fallback", str(error))
     except AmiRefused as error:
+        if error.denied:
+            return fail("fallback", f"{error}; ctid needs write=agent to let the queue follow sign-ins")
         return warn("fallback", f"{error}")
-    if not any(event.name == "QueueParams" for event in told):
-        return fail(
-            "fallback", f"there is no queue {name}, callers are lost while ctid is away; add queues.conf.sample"
+    if not queue.members:
+        return warn(
+            "fallback",
+            f"queue {queue.name} has no members: nobody is signed in, and nobody is rung while ctid is away; sign in, or"
+            " add a member => line for a phone of last resort",
         )
-    members = sum(event.name == "QueueMember" for event in told)
-    if not members:
-        return warn("fallback", f"queue {name} has no members: nobody is rung while ctid is away; add member => lines")
-    return ok("fallback", f"queue {name} has {members} members")
+    return ok("fallback", f"queue {queue.name} has {len(queue.members)} members, and ctid may change them")
 
 
 def _phones(snapshot: Snapshot, roster: Sequence[Agent]) -> Finding:

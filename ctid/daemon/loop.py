@@ -14,6 +14,7 @@ import structlog
 
 from ctid import metrics
 from ctid.asterisk.commands import Commands
+from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import parse
 from ctid.asterisk.snapshots import told_as_events
 from ctid.asterisk.tracker import Tracker
@@ -38,6 +39,7 @@ class RoutingLoop:
         acd: Acd,
         inbox: Inbox,
         commands: Commands,
+        fallback: Fallback,
         mqtt: MqttDoor,
         writer: Writer,
         answers: Answers,
@@ -47,6 +49,7 @@ class RoutingLoop:
         self._acd = acd
         self._inbox = inbox
         self._commands = commands
+        self._fallback = fallback
         self._mqtt = mqtt
         self._now = now
         self._on_tick = on_tick
@@ -58,6 +61,7 @@ class RoutingLoop:
                 act.Ring: self._command,
                 act.Overflow: self._command,
                 act.Say: self._command,
+                act.KeepMember: fallback.keep,
                 act.Beat: lambda a: commands.carry_out(a, decided_at=a.at),
                 act.LookUpCaller: answers.look_up,
                 act.CheckPin: answers.check_pin,
@@ -72,6 +76,7 @@ class RoutingLoop:
                 act.Reply: lambda a: mqtt.reply(a.request, a.error),
                 act.NoteDecision: self._note_decision,
                 act.NoteCallEnded: self._note_ended,
+                act.NoteAgent: self._note_agent,
                 act.NoteOddity: self._note_oddity,
             }
         )
@@ -91,6 +96,7 @@ class RoutingLoop:
         """Give one event to the core and carry out what it answers."""
         if isinstance(event, LinkLost):
             self._linked = False
+            self._fallback.lost()
         self._decided_at = event.at
         for action in self._acd.handle(event):
             self._do[type(action)](action)
@@ -118,6 +124,7 @@ class RoutingLoop:
         for event in told_as_events(self._tracker, resync.snapshot, resync.at):
             self.handle(event)
         self.handle(LinkOpened(at=resync.at))
+        self._fallback.opened()
         log.info(
             "pbx.resynced",
             channels=len(resync.snapshot.channels),
@@ -155,6 +162,9 @@ class RoutingLoop:
         assert call.outcome is not None
         metrics.CALLS.labels(direction=call.direction.value, outcome=call.outcome.value).inc()
         log.info("call.ended", call=call.id, agent=call.agent, outcome=call.outcome.value, via=call.via.value)
+
+    def _note_agent(self, action: act.NoteAgent) -> None:
+        log.info("agent.changed", agent=action.agent, now=action.news.value, phone=action.phone, reason=action.reason)
 
     def _note_oddity(self, action: act.NoteOddity) -> None:
         metrics.ODDITIES.inc()

@@ -23,6 +23,7 @@ from ctid import metrics
 from ctid.asterisk import cel
 from ctid.asterisk.client import AmiDown, AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
+from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import WANTED
 from ctid.config import Settings
 from ctid.daemon.answers import Answers
@@ -95,6 +96,7 @@ class _Daemon:
         self._commands = Commands(
             self._link, epoch=secrets.token_hex(16), now=self._link.pbx_now, on_refused=self._inbox.put
         )
+        self._fallback = Fallback(self._link)
         self._mqtt = MqttDoor(settings, node_name(settings.ami.pbx), self._inbox.put)
         self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now)
         self._notifier = Notifier()
@@ -156,6 +158,7 @@ class _Daemon:
                     acd=self._acd,
                     inbox=self._inbox,
                     commands=self._commands,
+                    fallback=self._fallback,
                     mqtt=self._mqtt,
                     writer=self._writer,
                     answers=answers,
@@ -164,6 +167,7 @@ class _Daemon:
                 )
                 tasks.create_task(loop.run(), name="routing loop")
                 tasks.create_task(self._link.run(), name="link to the PBX")
+                tasks.create_task(self._fallback.run(), name="fallback queue")
                 tasks.create_task(self._mqtt.run(), name="link to the broker")
                 tasks.create_task(self._writer.run(), name="writer")
                 tasks.create_task(self._tick(), name="clock")

@@ -57,6 +57,7 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.WrapUpEndAsked: staff.on_wrap_up_end,
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
         ev.CodeDialled: staff.on_code,
+        ev.CodeObeyed: staff.on_code_obeyed,
         ev.PinChecked: staff.on_pin_checked,
     }
 )

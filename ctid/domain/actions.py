@@ -7,6 +7,7 @@ Law: imperative, typed, complete. A door carries each out at once or drops it by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ctid.domain.events import Request
 from ctid.domain.types import (
@@ -83,6 +84,15 @@ class Originate(Action):
     caller: str | None
     seconds: float
     customer_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepMember(Action):
+    """Let the fallback queue ring this phone on behalf of whoever sits there, or not ring it when nobody does."""
+
+    endpoint: Endpoint
+    agent: AgentId | None
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +219,23 @@ class NoteCallEnded(Action):
     """A call is over, to be logged and counted once."""
 
     call: CallRecord
+
+
+class AgentNews(StrEnum):
+    SIGNED_IN = "signed_in"  # at a phone, from another one or from home
+    SIGNED_OUT = "signed_out"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteAgent(Action):
+    """An agent came, moved, went, paused or resumed, to be logged; ``reason`` is that of the pause."""
+
+    agent: AgentId
+    news: AgentNews
+    phone: Endpoint | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

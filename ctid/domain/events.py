@@ -334,6 +334,14 @@ class CodeDialled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeObeyed(Event):
+    """While ctid was dead the dialplan did by itself what a feature code asked for: sign_out, pause or resume."""
+
+    endpoint: Endpoint
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignInAsked(Event):
     request: Request
     phone: Endpoint | None  # None: the phone of the roster

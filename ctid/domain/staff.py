@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ctid.domain import events as ev
-from ctid.domain.actions import CheckPin, NoteOddity, Reply, Say
+from ctid.domain.actions import AgentNews, CheckPin, NoteAgent, NoteOddity, Reply, Say
 from ctid.domain.agent import Desk
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Direction, Endpoint
 from ctid.domain.world import SESSION, World
@@ -16,6 +16,7 @@ from ctid.domain.world import SESSION, World
 #: Wrap-up can't be extended past this many seconds from now.
 LONGEST_WRAP_UP = 3600.0
 MISSED_CALLS = "missed calls"
+FEATURE_CODE = "feature code"
 #: This many wrong PINs at one phone, or for one agent, are checked within this many seconds: four digits are soon guessed.
 WRONG_PINS = 5
 PIN_LOCK_SECONDS = 300.0
@@ -43,7 +44,8 @@ def restore(world: World, status: AgentStatus, at: float) -> None:
     desk = world.desks.get(status.agent)
     if desk is None or not desk.agent.enabled or status.phone is None:
         return
-    _sit(world, desk, status.phone, status.signed_in_at or status.since)
+    desk.phone, desk.signed_in_at = status.phone, status.signed_in_at or status.since
+    world.seats[status.phone] = desk.id
     desk.pause_reason = status.reason
     desk.since = status.since
     if status.state is AgentState.WRAP_UP:
@@ -73,6 +75,7 @@ def missed(world: World, desk: Desk) -> None:
     desk.missed_in_a_row += 1
     if 0 < world.policy.missed_in_a_row <= desk.missed_in_a_row and desk.pause_reason is None:
         desk.pause_reason = MISSED_CALLS
+        _note(world, desk, AgentNews.PAUSED)
     world.touch_desk(desk)
 
 
@@ -109,6 +112,7 @@ def on_pause(world: World, event: ev.PauseAsked) -> None:
     if desk is None:
         return
     desk.pause_reason = event.reason
+    _note(world, desk, AgentNews.PAUSED)
     world.touch_desk(desk)
     _answer(world, event.request)
 
@@ -117,6 +121,8 @@ def on_resume(world: World, event: ev.ResumeAsked) -> None:
     desk = _signed_in(world, event.request)
     if desk is None:
         return
+    if desk.pause_reason is not None:
+        _note(world, desk, AgentNews.RESUMED)
     desk.pause_reason = None
     desk.missed_in_a_row = 0
     world.touch_desk(desk)
@@ -165,12 +171,31 @@ def on_code(world: World, event: ev.CodeDialled) -> None:
         case "sign_out":
             on_sign_out(world, ev.SignOutAsked(at=event.at, request=request))
         case "pause":
-            on_pause(world, ev.PauseAsked(at=event.at, request=request, reason="feature code"))
+            on_pause(world, ev.PauseAsked(at=event.at, request=request, reason=FEATURE_CODE))
         case "resume":
             on_resume(world, ev.ResumeAsked(at=event.at, request=request))
         case _:
             world.do(NoteOddity(what=f"feature code {event.command!r} is not known", agent=agent))
             world.do(Say(channel=event.channel, seq=event.seq, word="unknown"))
+
+
+def on_code_obeyed(world: World, event: ev.CodeObeyed) -> None:
+    """The dialplan let a phone leave or pause in the fallback queue: whoever sits there has signed out or paused."""
+    agent = world.agent_at(event.endpoint)
+    if agent is None or event.at < (desk := world.desks[agent]).since:
+        return  # nobody's phone, or told again by CEL: the books have what came after it
+    match event.command:
+        case "sign_out":
+            _leave(world, desk)
+        case "pause":
+            desk.pause_reason = FEATURE_CODE
+            _note(world, desk, AgentNews.PAUSED)
+        case "resume":
+            desk.pause_reason = None
+            _note(world, desk, AgentNews.RESUMED)
+        case _:
+            world.do(NoteOddity(what=f"feature code {event.command!r} is not known", agent=agent))
+    world.touch_desk(desk)
 
 
 def on_pin_checked(world: World, event: ev.PinChecked) -> None:
@@ -236,7 +261,9 @@ def _sit(world: World, desk: Desk, phone: Endpoint, at: float) -> None:
         desk.missed_in_a_row = 0
     elif desk.phone != phone:
         world.seats.pop(desk.phone, None)
-    desk.phone = phone
+    moved, desk.phone = desk.phone != phone, phone
+    if moved:
+        _note(world, desk, AgentNews.SIGNED_IN)
     world.seats[phone] = desk.id
     world.serve = True
 
@@ -244,8 +271,13 @@ def _sit(world: World, desk: Desk, phone: Endpoint, at: float) -> None:
 def _leave(world: World, desk: Desk) -> None:
     if desk.phone is not None:
         world.seats.pop(desk.phone, None)
+        _note(world, desk, AgentNews.SIGNED_OUT)
     world.timers.clear(("wrap_up", desk.id))
     desk.phone = desk.signed_in_at = desk.pause_reason = desk.wrap_up_until = None
+
+
+def _note(world: World, desk: Desk, news: AgentNews) -> None:
+    world.do(NoteAgent(agent=desk.id, news=news, phone=desk.phone, reason=desk.pause_reason))
 
 
 def _desk(world: World, request: ev.Request) -> Desk | None:

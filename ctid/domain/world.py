@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from ctid.domain import agent as agent_states
 from ctid.domain import call as call_phases
-from ctid.domain.actions import Action, NoteOddity, SaveAgent, SaveCall, ShowAgent, ShowCall, ShowPop
+from ctid.domain.actions import Action, KeepMember, NoteOddity, SaveAgent, SaveCall, ShowAgent, ShowCall, ShowPop
 from ctid.domain.agent import Desk, Phone
 from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.events import Request
@@ -71,6 +71,7 @@ class World:
     touched_calls: dict[CallId, None] = field(default_factory=dict)
     touched_desks: dict[AgentId, None] = field(default_factory=dict)
     shown: dict[AgentId, AgentStatus] = field(default_factory=dict)
+    members: dict[Endpoint, tuple[AgentId, bool]] = field(default_factory=dict)  # of the fallback, as last told
     timers: Timers[Deadline] = field(default_factory=Timers)
     # what ``Watched`` notes: whose facts changed since the indices were last read
     changed_agents: set[AgentId] = field(default_factory=set)
@@ -195,23 +196,9 @@ class World:
 
     def settle(self, at: float) -> list[Action]:
         """All that this event led to, with the books on what it touched; the slate is clean afterwards."""
-        for agent_id in self.touched_desks:
-            desk = self.desks[agent_id]
-            state = desk.derived(self.phones.get(desk.phone) if desk.phone is not None else None)
-            if state is not desk.state:
-                if state not in agent_states.MOVES[desk.state]:
-                    self.do(NoteOddity(what=f"agent moved from {desk.state} to {state}", agent=agent_id))
-                if desk.state is AgentState.OFFLINE:
-                    self.presence.began(agent_id, SESSION, at)
-                elif state is AgentState.OFFLINE:
-                    self.presence.stopped(agent_id, SESSION, at)
-                desk.state, desk.since = state, at
-                self.serve = self.serve or state is AgentState.IDLE
-            status = desk.status(self.ledger.today(agent_id, at))
-            if status != self.shown.get(agent_id):
-                self.shown[agent_id] = status
-                self.do(ShowAgent(status=status))
-                self.do(SaveAgent(status=status))
+        phones = [phone for agent_id in self.touched_desks for phone in self._settle_desk(agent_id, at)]
+        for phone in phones:
+            self._keep_member(phone)
         for call_id in self.touched_calls:
             if (call := self.calls.get(call_id)) is not None:
                 record = call.record()
@@ -223,6 +210,40 @@ class World:
         self.touched_desks.clear()
         self.touched_calls.clear()
         return out
+
+    def _settle_desk(self, agent_id: AgentId, at: float) -> tuple[Endpoint, ...]:
+        """Show and save what has changed; the phones where the agent sits now and sat before, if anything has."""
+        desk = self.desks[agent_id]
+        state = desk.derived(self.phones.get(desk.phone) if desk.phone is not None else None)
+        if state is not desk.state:
+            if state not in agent_states.MOVES[desk.state]:
+                self.do(NoteOddity(what=f"agent moved from {desk.state} to {state}", agent=agent_id))
+            if desk.state is AgentState.OFFLINE:
+                self.presence.began(agent_id, SESSION, at)
+            elif state is AgentState.OFFLINE:
+                self.presence.stopped(agent_id, SESSION, at)
+            desk.state, desk.since = state, at
+            self.serve = self.serve or state is AgentState.IDLE
+        status = desk.status(self.ledger.today(agent_id, at))
+        before = self.shown.get(agent_id)
+        if status == before:
+            return ()
+        self.shown[agent_id] = status
+        self.do(ShowAgent(status=status))
+        self.do(SaveAgent(status=status))
+        return tuple(s.phone for s in (before, status) if s is not None and s.phone is not None)
+
+    def _keep_member(self, endpoint: Endpoint) -> None:
+        """Say whether the fallback queue is to ring this phone from now on, if that has changed."""
+        agent = self.seats.get(endpoint)
+        member = (agent, self.desks[agent].pause_reason is not None) if agent is not None else None
+        if member == self.members.get(endpoint):
+            return
+        if member is None:
+            del self.members[endpoint]
+        else:
+            self.members[endpoint] = member
+        self.do(KeepMember(endpoint=endpoint, agent=agent, paused=member is not None and member[1]))
 
 
 def _digits(number: str) -> str:

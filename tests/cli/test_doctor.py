@@ -20,7 +20,10 @@ ACL = "user ctid\ntopic readwrite ctid/v1/#\nuser mute\ntopic read ctid/v1/#\n"
 @pytest.fixture
 async def whole(site: Site, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
     """Variables that point ctid to a real Asterisk and a real broker."""
-    async with Asterisk(tmp_path / "pbx") as pbx, Mosquitto(tmp_path / "broker", users=USERS, acl=ACL) as broker:
+    async with (
+        Asterisk(tmp_path / "pbx", failsafe=("agent1",)) as pbx,
+        Mosquitto(tmp_path / "broker", users=USERS, acl=ACL) as broker,
+    ):
         await asyncio.to_thread(
             site.ctid, "import", "agents", site.write("a.csv", "id,name,phone\n7,Ada,agent1\n8,Lei,agent2\n")
         )
@@ -84,9 +87,11 @@ async def test_a_pbx_without_the_dialplan_and_with_too_few_rights_fails(site: Si
         assert (ended.status, found["dialplan"][0]) == (1, "FAIL")
         assert "ctid-wait" in found["dialplan"][1]
         assert "ctid-inbound" not in found["dialplan"][1]
-    manager.write_text(manager.read_text().replace("write = call,reporting", "write = reporting"))
+    manager.write_text(manager.read_text().replace("write = call,reporting,agent", "write = reporting"))
     async with pbx:
         _, found = await examined(site, variables)
+        assert found["fallback"][0] == "FAIL"
+        assert "write=agent" in found["fallback"][1]
         assert found["PBX rights"][0] == "FAIL"
         assert "write=call" in found["PBX rights"][1]
 

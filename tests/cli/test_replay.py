@@ -18,7 +18,7 @@ CALLER, LINE = "13800138000", "4001"
 async def stream(tmp_path: Path) -> bytes:
     """What a real Asterisk sent ctid's user during one call that the fallback queue brought to agent1."""
     async with (
-        Asterisk(tmp_path / "pbx") as pbx,
+        Asterisk(tmp_path / "pbx", failsafe=("agent1",)) as pbx,
         pbx.tap(tmp_path / "stream.ami") as tap,
         SippAgent(pbx.folder, "agent1", pbx.phones["agent1"]) as phone,
         place_call(pbx, CALLER, LINE) as call,

@@ -12,7 +12,7 @@ from lab.asterisk import Asterisk
 
 @pytest.fixture
 async def pbx(tmp_path: Path) -> AsyncIterator[Asterisk]:
-    async with Asterisk(tmp_path / "pbx") as running:
+    async with Asterisk(tmp_path / "pbx", failsafe=("agent1", "agent2")) as running:
         yield running
         assert running.complaints() == []
 
