@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import isnan
 from typing import Any
 
-from ctid.domain.types import CallRecord, Decision, LegRecord, RecordingRecord
+from ctid.domain.types import CallRecord, Decision, Diversion, LegRecord, RecordingRecord
 
 
 def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
         "legs": [_leg(leg) for leg in call.legs],
         "recordings": [_recording(recording, paths=paths) for recording in call.recordings],
         "decisions": [decision_json(decision) for decision in call.decisions],
+        "diversions": [_diversion(diversion) for diversion in call.diversions],
     }
 
 
@@ -56,6 +57,15 @@ def decision_json(decision: Decision) -> dict[str, Any]:
             for candidate in decision.considered
         ],
         "skipped": {reason.value: count for reason, count in decision.skipped},
+    }
+
+
+def _diversion(diversion: Diversion) -> dict[str, Any]:
+    return {
+        "at": iso(diversion.at),
+        "line": diversion.line,
+        "reason": diversion.reason.value,
+        "to": diversion.to,
     }
 
 

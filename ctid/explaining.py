@@ -18,6 +18,7 @@ from ctid.domain.types import (
     Candidate,
     Decision,
     Direction,
+    Diversion,
     LegRecord,
     LegResult,
     Outcome,
@@ -65,6 +66,7 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     for position, decision in enumerate(call.decisions):
         text = why(decision, names)
         moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
+    moments += [Moment(at=one.at, kind=Kind.CALL, text=_diversion(one)) for one in call.diversions]
     for leg in call.legs:
         if leg.agent is not None or leg.party != call.caller:
             moments += _leg(leg, names.get(leg.agent, leg.agent) if leg.agent else leg.party)
@@ -166,7 +168,7 @@ _ENDED: Mapping[Outcome, str] = {
     Outcome.NO_ANSWER: "The call ended: nobody answered.",
     Outcome.BUSY: "The call ended: busy.",
     Outcome.REJECTED: "The call ended: rejected.",
-    Outcome.OVERFLOW: "The call was sent to the line's overflow.",
+    Outcome.OVERFLOW: "The call ended: the caller had waited longer than the line lets anyone wait.",
     Outcome.CLOSED: "The line was closed.",
     Outcome.MERGED: "The call was merged into another.",
     Outcome.FAILED: "The call failed.",
@@ -191,10 +193,27 @@ def _beginning(call: CallRecord, names: Names) -> str:
         who += f" ({call.caller_name})"
     to = call.dialled or "an unknown number"
     if call.direction is Direction.INBOUND:
-        line = f" on the line {call.line}" if call.line else ""
+        dialled = call.diversions[0].line if call.diversions else call.line
+        line = f" on the line {dialled}" if dialled else ""
         return f"Call from {who} to {to}{line}.{_VIA[call.via]}"
     agent = f" by {names.get(call.agent, call.agent)}" if call.agent else ""
     return f"{call.direction.value.capitalize()} call{agent} from {who} to {to}."
+
+
+def _diversion(diversion: Diversion) -> str:
+    line = f"The line {diversion.line}" if diversion.line else "The line"
+    why = "was closed" if diversion.reason is Outcome.CLOSED else "lets nobody wait longer"
+    kind, _, name = diversion.to.partition("-")
+    match kind:
+        case "line":
+            return f"{line} {why}: the caller went on waiting on the line {name}."
+        case "number":
+            return f"{line} {why}: the caller was sent on to {name}."
+        case "voicemail":
+            return f"{line} {why}: the caller was sent to the mailbox {name}."
+        case "announcement":
+            return f"{line} {why}: the caller was played {name}."
+    return f"{line} {why}: the caller was let go."
 
 
 def _leg(leg: LegRecord, who: str) -> list[Moment]:

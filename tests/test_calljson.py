@@ -24,7 +24,18 @@ def test_a_call_has_the_contracts_keys_and_forms():
             "started_at",
             "answered_at",
         ),
-        *("ended_at", "outcome", "via", "merged_into", "ticket_ids", "agent", "legs", "recordings", "decisions"),
+        *(
+            "ended_at",
+            "outcome",
+            "via",
+            "merged_into",
+            "ticket_ids",
+            "agent",
+            "legs",
+            "recordings",
+            "decisions",
+            "diversions",
+        ),
     ]
     assert told["started_at"] == "2026-03-02T12:00:00.123Z"
     assert told["legs"][1] == {
@@ -46,6 +57,9 @@ def test_a_call_has_the_contracts_keys_and_forms():
         "considered": [{"agent": "a", "talk_seconds": 12.25, "idle_since": "2026-03-02T11:59:50.500Z"}],
         "skipped": {"offline": 3, "tried": 1},
     }
+    assert told["diversions"] == [
+        {"at": "2026-03-02T12:00:03.500Z", "line": "sales", "reason": "overflow", "to": "line-support"}
+    ]
 
 
 def test_a_recordings_path_is_told_only_when_asked_for():

@@ -19,7 +19,7 @@ import structlog
 
 from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
 from ctid.asterisk.wire import Message
-from ctid.domain.actions import Beat, Overflow, RenewRecording, Ring, Say
+from ctid.domain.actions import Announce, Beat, Overflow, PlayMusic, RenewRecording, Ring, Say
 from ctid.domain.events import RouteRefused
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,10 @@ _EPOCH: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _GONE: Final = ("No such channel", "Channel not found")
 #: One digit that no phone has: what is played into a channel as if it had been pressed there.
 _BELL: Final = "D"
+
+
+#: What becomes a route of the dialplan.
+Route = Ring | Overflow | PlayMusic | Announce | Say
 
 
 class Commands:
@@ -89,7 +93,7 @@ class Commands:
             self._checking = asyncio.ensure_future(self._link.call("Getvar", {"Variable": "CTID_EPOCH"}))
             self._checking.add_done_callback(on_reply)
 
-    def carry_out(self, action: Ring | Overflow | Say | RenewRecording | Beat, *, decided_at: float) -> None:
+    def carry_out(self, action: Route | RenewRecording | Beat, *, decided_at: float) -> None:
         """Send the action now, or drop it with a line in the log; never raises, never waits.
 
         ``decided_at`` is the time of the event that led to it, by the clock ``now``.
@@ -97,8 +101,14 @@ class Commands:
         match action:
             case Beat():
                 self._beat(action)
-            case Ring(endpoint=endpoint, seconds=seconds):
-                self._route(action, f"dial:{endpoint}:{math.ceil(seconds)}", endpoint, decided_at)
+            case Ring(endpoint=endpoint, seconds=seconds, music=music):
+                heard = f":{music}" if music is not None else ""
+                self._route(action, f"dial:{endpoint}:{math.ceil(seconds)}{heard}", endpoint, decided_at)
+            case PlayMusic(music=music):
+                self._route(action, f"music:{music}:", music, decided_at)
+            case Announce(place=place, wait=wait, number=number):
+                word = f"{place}-{wait.minutes if wait else 0}-{'more' if wait and wait.more_than else 'about'}"
+                self._route(action, f"announce:{word}:{number}", word, decided_at)
             case Overflow(to=to):
                 self._route(action, f"overflow:{to}:", to, decided_at)
             case Say(word=word):
@@ -106,13 +116,13 @@ class Commands:
             case RenewRecording():
                 self._renew(action, decided_at)
 
-    def _route(self, action: Ring | Overflow | Say, verb: str, word: str, decided_at: float) -> None:
+    def _route(self, action: Route, verb: str, word: str, decided_at: float) -> None:
         channel, seq = action.channel, action.seq
         call = None if isinstance(action, Say) else action.call_id
 
         def refuse(reason: str) -> None:
             log.warning("route.refused", call=call, channel=channel, seq=seq, route=verb, reason=reason)
-            if call is not None:
+            if call is not None and not isinstance(action, PlayMusic | Announce):  # heard or not, the caller waits on
                 self._on_refused(RouteRefused(at=self._now(), call_id=call, seq=seq, reason=reason))
 
         def on_reply(error: AmiError | None) -> None:

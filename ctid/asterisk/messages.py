@@ -124,6 +124,7 @@ class CallerWaits(PbxEvent, frozen=True, gc=False, kw_only=True):
     dialled: str | None
     why: str | None
     cause: int = 0
+    waited: int = 0  # seconds since the caller came
 
 
 class CallerOverflowed(PbxEvent, frozen=True, gc=False, kw_only=True):
@@ -267,6 +268,7 @@ def _ctid_wait(m: Message) -> CallerWaits:
         dialled=m.get("Did"),
         why=m.get("Why"),
         cause=_whole(m.get("Cause")),
+        waited=_whole(m.get("Waited")),
     )
 
 

@@ -63,6 +63,7 @@ def _untimed(call: CallRecord) -> CallRecord:
         ended_at=_unless_none(call.ended_at),
         legs=tuple(_untimed_leg(leg) for leg in call.legs),
         decisions=tuple(_untimed_decision(decision) for decision in call.decisions),
+        diversions=tuple(replace(diversion, at=nan) for diversion in call.diversions),
     )
 
 

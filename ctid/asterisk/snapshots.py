@@ -25,7 +25,7 @@ def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Even
         seen = pbx.channel_seen(message)
         of_ctid = variables.get(seen.uniqueid, {})
         channels.append((seen, of_ctid.get("CTID_CALL")))
-        dialplan[seen.uniqueid] = _from_dialplan(seen, of_ctid, message.get("Context"))
+        dialplan[seen.uniqueid] = _from_dialplan(seen, of_ctid, message.get("Context"), at)
     channels.sort(key=lambda c: _age(c[0].uniqueid))
     return tracker.snapshot(
         at=at,
@@ -36,7 +36,9 @@ def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Even
     )
 
 
-def _from_dialplan(seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str | None) -> list[pbx.PbxEvent]:
+def _from_dialplan(
+    seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str | None, at: float
+) -> list[pbx.PbxEvent]:
     """What the dialplan said of a channel while nobody listened: that it came in, that it waits, that the fallback has it.
 
     ``CTID_FILE`` stands on the recorded channel alone: it is not inherited.
@@ -55,8 +57,16 @@ def _from_dialplan(seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str 
         )
         seq = of_ctid.get("CTID_SEQ", "")
         if context == _WAIT and seq.isdecimal():
+            since = of_ctid.get("CTID_T0", "")
             said.append(
-                pbx.CallerWaits(uniqueid=seen.uniqueid, channel=seen.channel, seq=int(seq), dialled=did, why=None)
+                pbx.CallerWaits(
+                    uniqueid=seen.uniqueid,
+                    channel=seen.channel,
+                    seq=int(seq),
+                    dialled=did,
+                    why=None,
+                    waited=max(0, int(at) - int(since)) if since.isdecimal() else 0,
+                )
             )
         elif context == _FAILSAFE:
             said.append(pbx.CallerInFailsafe(uniqueid=seen.uniqueid))

@@ -315,6 +315,7 @@ class Tracker:
                 seq=e.seq,
                 dialled=e.dialled,
                 why=_exact(e.why, e.cause),
+                waited=float(e.waited),
             )
 
     def _on_overflow(self, e: pbx.CallerOverflowed) -> Iterator[ev.Event]:

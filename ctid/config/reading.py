@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ctid.config.faults import ENV_PREFIX, ConfigurationFaults, fault, keys, variable
-from ctid.config.sections import DEFAULT_STATE, SECRETS, SECTIONS, Settings
+from ctid.config.sections import DEFAULT_STATE, SECRETS, SECTIONS, LineSection, Settings
 from ctid.config.values import bare_number
 from ctid.config.wording import near, plain, shown
 
@@ -47,6 +47,7 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
     _read_secrets(data, faults, warnings, pbx=pbx)
     _default_database(data)
     faults += _duplicates(data)
+    faults += _destinations(data)
     ami = data.get("ami", {})
     if pbx and isinstance(ami, dict) and "secret" not in ami and not any(f.startswith("ami.secret") for f in faults):
         faults.append("ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file")
@@ -56,13 +57,24 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
         raise ConfigurationFaults(tuple(fault(one, given) for one in error.errors()) + tuple(faults)) from None
     if faults:
         raise ConfigurationFaults(tuple(faults))
+    return settings.warned((*warnings, *_doubts(settings)))
+
+
+def _doubts(settings: Settings) -> list[str]:
+    """What is right, but hardly meant so."""
+    warnings: list[str] = []
     if settings.routing.country is None:
         warnings.append(
             "routing.country: is not set; name it, or numbers written without + or 00 match only as written"
         )
+    warnings += [
+        f"lines: {line.name} overflows in a circle of lines; name an end, or who has waited on each is let go"
+        for line in settings.lines
+        if _circle(settings.lines, line)
+    ]
     if not settings.lines:
         warnings.append("lines: there is none; add [[lines]] with a name and numbers, or no call is routed")
-    return settings.warned(tuple(warnings))
+    return warnings
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -170,3 +182,40 @@ def _duplicates(data: Mapping[str, Any]) -> list[str]:
                 )
             numbers.setdefault(plain, position)
     return faults
+
+
+def _destinations(data: Mapping[str, Any]) -> list[str]:
+    """Overflows to lines that are not there; sought in the raw data, so that all faults show together."""
+    faults: list[str] = []
+    lines = data.get("lines")
+    found = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+    names = [name for line in found if isinstance(name := line.get("name"), str)]
+    for position, line in enumerate(lines if isinstance(lines, list) else [], 1):
+        for key in ("overflow", "closed") if isinstance(line, dict) else ():
+            word = line.get(key)
+            if not isinstance(word, str) or not word.startswith("line-"):
+                continue
+            name = word.removeprefix("line-")
+            if name == line.get("name"):
+                faults.append(f"lines[{position}].{key}: leads back to the line itself; name another")
+            elif name not in names:
+                guess = near(name, names)
+                mend = f"did you mean line-{guess}" if guess else "name one of the lines"
+                faults.append(f"lines[{position}].{key}: there is no line {shown(name)}; {mend}")
+    return faults
+
+
+def _circle(lines: tuple[LineSection, ...], start: LineSection) -> bool:
+    """Whether who overflows from ``start`` may come back to it."""
+    by_name = {line.name: line for line in lines}
+    ahead, seen = [start], set[str]()
+    while ahead:
+        line = ahead.pop()
+        for word in (line.overflow, line.closed or line.overflow):
+            following = by_name.get(word.removeprefix("line-")) if word.startswith("line-") else None
+            if following is start:
+                return True
+            if following is not None and following.name not in seen:
+                seen.add(following.name)
+                ahead.append(following)
+    return False

@@ -18,19 +18,23 @@ from ctid.config.values import (
     BrokerUrl,
     Country,
     DatabaseUrl,
+    DayRanges,
     Fairness,
     Folder,
     Hours,
     Listen,
+    Music,
     Numbers,
     OverflowWord,
     Prefix,
     ReadableFile,
     Secret,
+    Special,
     Text,
     Timezone,
     WebUrl,
     Word,
+    announced,
     seconds,
 )
 from ctid.domain.types import Line, Policy
@@ -89,18 +93,26 @@ class Routing(Section):
     cool_down_seconds: Annotated[float, seconds(0, 3600)] = 30.0
     round_pause_seconds: Annotated[float, seconds(0, 120)] = 5.0
     fairness: Fairness = "least_talk"
+    holidays: DayRanges = ()
 
 
 class LineSection(Section):
-    """One service number. ``agents`` is ``None`` for all; the dialplan itself gives up after an hour."""
+    """One service number. ``agents`` is ``None`` for all; the dialplan itself gives up after an hour.
+
+    The site's holidays hold for lines with hours; a line's own hold besides.
+    """
 
     name: Word
     numbers: Numbers
     agents: AgentIds = None
     hours: Hours = ()
+    holidays: DayRanges = ()
+    special_hours: Special = ()
     overflow: OverflowWord = "hangup"
+    closed: OverflowWord | None = None
     longest_wait_seconds: Annotated[float, seconds(1, 3500)] = 600.0
-    music: Word = "default"
+    music: Music | None = None
+    announce_seconds: Annotated[float, announced()] = 0.0
     level_gate: bool = False
     owner_from_outside: bool = True
 
@@ -183,9 +195,14 @@ class Settings(Section):
                 agents=line.agents,
                 longest_wait_seconds=line.longest_wait_seconds,
                 overflow=line.overflow,
+                closed=line.closed,
                 owner_from_outside=line.owner_from_outside,
                 level_gate=line.level_gate,
+                music=line.music,
+                announce_seconds=line.announce_seconds,
                 hours=line.hours,
+                holidays=(self.routing.holidays if line.hours else ()) + line.holidays,
+                special_hours=line.special_hours,
             )
             for line in self.lines
         )

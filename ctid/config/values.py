@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import phonenumbers
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, StringConstraints
 
 from ctid.config.wording import near, shown
-from ctid.domain.types import OpenHours
+from ctid.domain.types import Days, OpenHours, SpecialHours
 
 #: What may stand in an MQTT topic, a log line and a URL without escaping: ``+ # /`` are MQTT's own.
 AGENT_ID = re.compile(r"\w[\w.@-]{0,63}")
@@ -166,15 +167,7 @@ def _hours(value: object) -> tuple[OpenHours, ...]:
         if len(words) != 2:
             raise ValueError(f'{shown(part.strip())} is no opening time; write "Mon-Fri 08:30-18:00; Sat 09:00-12:00"')
         days = _weekdays(words[0])
-        for span in words[1].split(","):
-            opens, closes = _span(span)
-            if opens < closes:
-                opened.append(OpenHours(weekdays=days, opens=opens, closes=closes))
-            else:
-                following = tuple(sorted((day + 1) % 7 for day in days))
-                opened.append(OpenHours(weekdays=days, opens=opens, closes=24 * 60))
-                if closes:
-                    opened.append(OpenHours(weekdays=following, opens=0, closes=closes))
+        opened += [OpenHours(weekdays=days, opens=opens, closes=closes) for opens, closes in _shifts(words[1])]
     return tuple(opened)
 
 
@@ -190,6 +183,45 @@ def _weekdays(text: str) -> tuple[int, ...]:
     return tuple(sorted(days))
 
 
+def _days(value: object) -> Days:
+    """``2026-10-01``, ``10-01`` for each year, or from the one to the other as ``2026-10-01..2026-10-07``."""
+    if isinstance(value, date) and not isinstance(value, datetime):  # TOML has dates of its own
+        return Days(first=value, last=value, yearly=False)
+    if isinstance(value, str):
+        ends = [end.strip() for end in value.split("..")]
+        forms = [re.fullmatch(r"([0-9]{4}-)?([0-9]{2})-([0-9]{2})", end) for end in ends]
+        years = {form[1] is None for form in forms if form is not None}
+        if len(ends) <= 2 and None not in forms and len(years) == 1:
+            yearly = years.pop()
+            try:  # of any year there might be a 29th of February
+                first, last = (date.fromisoformat(f"2000-{end}" if yearly else end) for end in (ends[0], ends[-1]))
+            except ValueError:
+                raise ValueError(f"{shown(value)} names a day that no calendar has; write one that it has") from None
+            if yearly or first <= last:
+                return Days(first=first, last=last, yearly=yearly)
+    raise ValueError(
+        f"{shown(value)} is no day; write 2026-10-01, 12-25 for each year, or from the first to the last with .. between"
+    )
+
+
+def _special_hours(value: object) -> tuple[SpecialHours, ...]:
+    """Days and their hours; those of one year before those of each year, so that the more special ones count."""
+    if not isinstance(value, dict):
+        raise ValueError('is no table; write { "2026-12-24" = "09:00-12:00" }')  # noqa: TRY004 - pydantic collects ValueErrors
+    special: list[SpecialHours] = []
+    for days, shifts in value.items():
+        if not isinstance(shifts, str):
+            raise ValueError(f"{shown(days)} has no hours; write 09:00-12:00, or make it a holiday")  # noqa: TRY004 - as above
+        special.append(SpecialHours(days=_days(days), shifts=_shifts(shifts.replace(" ", ""))))
+    return tuple(sorted(special, key=lambda one: one.days.yearly))
+
+
+def _shifts(text: str) -> tuple[tuple[int, int], ...]:
+    """From when to when, minutes after midnight; 22:00-06:00 runs into the next day."""
+    spans = [_span(span) for span in text.split(",")]
+    return tuple((opens, closes if opens < closes else closes + 24 * 60) for opens, closes in spans)
+
+
 def _span(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})", text)
     if found is not None:
@@ -203,10 +235,11 @@ def _span(text: str) -> tuple[int, int]:
 def _overflow(value: str) -> str:
     # The dialplan keeps letters, digits, _ and - of a route's argument and drops the rest.
     if not re.fullmatch(
-        r"hangup|number-[0-9]{1,32}|voicemail-[A-Za-z0-9_]{1,32}|announcement-[A-Za-z0-9_-]{1,64}", value
+        r"hangup|line-.{1,64}|number-\+?[0-9]{1,32}|voicemail-[A-Za-z0-9_]{1,32}|announcement-[A-Za-z0-9_-]{1,64}",
+        value,
     ):
         raise ValueError(
-            f"{shown(value)} is no overflow; write hangup, number-DIGITS, voicemail-BOX or announcement-SOUND"
+            f"{shown(value)} is no overflow; write hangup, line-NAME, number-DIGITS, voicemail-BOX or announcement-SOUND"
         )
     return value
 
@@ -225,6 +258,8 @@ def _no_control(value: SecretStr) -> SecretStr:
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+#: A class of musiconhold.conf, in the letters the dialplan takes.
+Music = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Secret = Annotated[SecretStr, AfterValidator(_no_control)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
@@ -239,8 +274,21 @@ Fairness = Annotated[str, AfterValidator(_fairness)]
 Numbers = Annotated[tuple[Annotated[str, AfterValidator(_number)], ...], AfterValidator(_some)]
 AgentIds = Annotated[tuple[str, ...] | None, PlainValidator(_agents)]
 Hours = Annotated[tuple[OpenHours, ...], PlainValidator(_hours)]
+DayRanges = tuple[Annotated[Days, PlainValidator(_days)], ...]
+Special = Annotated[tuple[SpecialHours, ...], PlainValidator(_special_hours)]
 OverflowWord = Annotated[str, AfterValidator(_overflow)]
 
 
 def seconds(least: float, most: float) -> Any:
     return Field(ge=least, le=most, allow_inf_nan=False)
+
+
+def announced() -> Any:
+    """Seconds between announcements: 0 for none, else enough for one to be heard out."""
+    return AfterValidator(_announced)
+
+
+def _announced(value: float) -> float:
+    if value != 0 and not 10 <= value <= 600:
+        raise ValueError("is no time between announcements; write 10 to 600 seconds, or 0 for none")
+    return value

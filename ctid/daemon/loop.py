@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from ctid import metrics
-from ctid.asterisk.commands import Commands
+from ctid.asterisk.commands import Commands, Route
 from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import parse
 from ctid.asterisk.snapshots import told_as_events
@@ -60,6 +60,8 @@ class RoutingLoop:
             {
                 act.Ring: self._command,
                 act.Overflow: self._command,
+                act.PlayMusic: self._command,
+                act.Announce: self._command,
                 act.Say: self._command,
                 act.KeepMember: fallback.keep,
                 act.Beat: lambda a: commands.carry_out(a, decided_at=a.at),
@@ -134,7 +136,7 @@ class RoutingLoop:
 
     # -- actions that are more than one call -----------------------------------------------------------------------
 
-    def _command(self, action: act.Ring | act.Overflow | act.Say | act.RenewRecording) -> None:
+    def _command(self, action: Route | act.RenewRecording) -> None:
         self._commands.carry_out(action, decided_at=self._decided_at)
 
     def _show_pop(self, action: act.ShowPop) -> None:

@@ -36,6 +36,7 @@ from ctid.db.callers import Callers
 from ctid.db.calls import Calls
 from ctid.db.session import DatabaseFault, Engine, engine, faults
 from ctid.domain.acd import Acd
+from ctid.domain.announcing import HOUR, from_books
 from ctid.domain.events import BooksRestored, Event, LinkLost, RosterLoaded, TimePassed
 from ctid.domain.ledger import day_bounds
 from ctid.domain.types import Agent
@@ -118,6 +119,7 @@ class _Daemon:
             recent = await calls.load(since=(self._seen_at or now) - REMEMBERED_SECONDS)
             midnight, _ = day_bounds(now, self._acd.world.zone)
             talks = await calls.talks_since(midnight)
+            stays = await calls.stays(self._settings.ami.pbx, now - 2 * HOUR)
         recent = [c for c in recent if c.pbx == self._settings.ami.pbx and c.ended_at is not None]
         self._inbox.put(RosterLoaded(at=now, agents=self._roster))
         self._inbox.put(
@@ -127,6 +129,7 @@ class _Daemon:
                 statuses=statuses,
                 calls=(*recent, *unfinished),
                 talks=tuple(talks),
+                waits=tuple(from_books(stays, now)),
             )
         )
         if not self._settings.recordings.root.is_dir():

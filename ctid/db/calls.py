@@ -38,6 +38,7 @@ from ctid.db.tables import (
     talks,
     tickets,
 )
+from ctid.domain.announcing import Stay
 from ctid.domain.types import (
     AgentId,
     CallId,
@@ -46,6 +47,7 @@ from ctid.domain.types import (
     Certainty,
     Decision,
     Direction,
+    Diversion,
     LegId,
     LegRecord,
     LegResult,
@@ -156,6 +158,25 @@ class Calls:
         async with reading(self._engine) as connection:
             rows = (await connection.execute(query)).all()
         return [(row.agent, row.leg_id, seconds(row.started_at), seconds(row.ended_at)) for row in rows]
+
+    async def stays(self, pbx: str, since: float) -> list[Stay]:
+        """The callers whose calls began at ``since`` or later and came to a line of this PBX while ctid routed."""
+        first = (
+            select(decisions.c.at)
+            .where(decisions.c.pbx == calls.c.pbx, decisions.c.call_id == calls.c.id)
+            .order_by(decisions.c.position)
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = select(calls, first.label("offered_at")).where(
+            calls.c.pbx == pbx,
+            calls.c.started_at >= instant(since),
+            calls.c.line.is_not(None),
+            calls.c.via == Via.CTID.value,
+        )
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+        return [_stay(row) for row in rows]
 
     async def _read(self, query: Select[Any]) -> list[CallRecord]:
         async with reading(self._engine) as connection:
@@ -286,6 +307,7 @@ def _call_row(record: CallRecord) -> dict[str, Any]:
         "merged_into": record.merged_into,
         "agent": record.agent,
         "callback": record.callback,
+        "diversions": [[d.at, d.line, d.reason.value, d.to] for d in record.diversions],
     }
 
 
@@ -401,6 +423,9 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
             legs=tuple(legs_of[key]),
             recordings=tuple(recordings_of[key]),
             decisions=tuple(decisions_of[key]),
+            diversions=tuple(
+                Diversion(at=at, line=line, reason=Outcome(reason), to=to) for at, line, reason, to in row.diversions
+            ),
         )
         for row, key in zip(rows, keys, strict=True)
     ]
@@ -425,6 +450,19 @@ def _by_key(rows: Iterable[Any]) -> dict[tuple[str, str], list[str]]:
     for pbx, key, ticket in rows:
         of[pbx, key].append(ticket)
     return of
+
+
+def _stay(row: Row[Any]) -> Stay:
+    """On the line they are, or were last, on. What an overflow answered was no agent's answer."""
+    came = max([seconds(row.started_at), *(at for at, _, _, to in row.diversions if to == f"line-{row.line}")])
+    by_agent = row.agent is not None and row.outcome not in (Outcome.OVERFLOW.value, Outcome.CLOSED.value)
+    return Stay(
+        line=row.line,
+        arrived_at=came,
+        offered_at=maybe_seconds(row.offered_at),
+        answered_at=maybe_seconds(row.answered_at) if by_agent else None,
+        ended_at=maybe_seconds(row.ended_at),
+    )
 
 
 def _talk(row: Row[Any]) -> Talk:

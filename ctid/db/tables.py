@@ -207,6 +207,7 @@ calls = Table(
     Column("merged_into", String),
     Column("agent", String),
     Column("callback", String),  # the call whose caller is called back: this one, or the one it was made for
+    Column("diversions", JSON, nullable=False, server_default="[]"),  # [[at, line, reason, to], …]
     Index(None, "id"),
     Index(None, "contact_id", "started_at"),
     Index(None, "customer_id", "started_at"),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from ctid.domain import callbacks, keeping, legs, link, serving, staff, visits
+from ctid.domain import callbacks, keeping, legs, lingering, link, serving, staff, visits
 from ctid.domain import events as ev
 from ctid.domain.actions import Action, Beat
 from ctid.domain.types import AgentState, CallbackState, Line, Policy
@@ -73,6 +73,8 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
         "wait": serving.on_wait_over,
         "overflow": serving.on_overflow_unheard,
         "overflow_again": serving.on_overflow_again,
+        "closing": serving.on_wait_over,
+        "announce": lingering.on_announcement_due,
         "lookup": visits.on_lookup_late,
         "callback_offer": callbacks.on_offer_due,
         "callback_keep": callbacks.on_keep_late,
@@ -110,6 +112,8 @@ class Acd:
         actions = world.settle(event.at)
         if world.serve:
             serving.serve(world, event.at)
+            if world.kept and world.linked:
+                lingering.linger(world, event.at)
             actions += world.settle(event.at)
         return actions
 

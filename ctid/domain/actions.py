@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ctid.domain.announcing import ExpectedWait
 from ctid.domain.events import Request
 from ctid.domain.types import (
     AgentId,
@@ -39,6 +40,32 @@ class Ring(Action):
     seq: int
     endpoint: Endpoint
     seconds: float
+    music: str | None = None  # the class to hear meanwhile, and in transfers and holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayMusic(Action):
+    """Let the held caller hear this class of music from now on."""
+
+    call_id: CallId
+    channel: str
+    seq: int
+    music: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announce(Action):
+    """Tell the held caller their place, 1 for the next, and the wait to expect, where the last hour supports one.
+
+    ``number`` counts the announcements to this caller: the dialplan plays each once.
+    """
+
+    call_id: CallId
+    channel: str
+    seq: int
+    place: int
+    wait: ExpectedWait | None
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from ctid.domain.types import (
     Certainty,
     Decision,
     Direction,
+    Diversion,
     Endpoint,
     LegId,
     LegRecord,
@@ -179,10 +180,18 @@ class Call(Watched):
     line_name: str | None = None
     phase: Phase = Phase.STARTED
     entered: bool = False
+    entered_by: str | None = None  # the number dialled when the call last came in
     via: Via = Via.DIRECT
     file: CallerFile = UNKNOWN_CALLER
     file_due: bool = False  # the database was asked and has not answered
     arrived_at: float | None = None
+    on_line_since: float | None = None  # arrived there, or come over from another line
+    been_on: set[str] = field(default_factory=set)  # lines left, since the arrival
+    diversions: list[Diversion] = field(default_factory=list)
+    music: str | None = None  # the class the dialplan was told to play
+    stood_behind: int | None = None  # so many waited before them when they began to wait on this line
+    announces: bool = False  # an announcement is due
+    announced: int = 0
     hold: Hold | None = None
     offer: Offer | None = None
     tried: set[AgentId] = field(default_factory=set)
@@ -227,6 +236,7 @@ class Call(Watched):
             started_at=record.started_at,
             line_name=record.line,
             phase=_restored_phase(record),
+            entered_by=record.dialled,
             entered=bool(record.recordings) or record.via is not Via.DIRECT,
             via=record.via,
             ticket_ids=list(record.ticket_ids),
@@ -237,6 +247,8 @@ class Call(Watched):
             recording_path=next((r.path for r in record.recordings), None),
             recordings={r.id: r for r in record.recordings},
             callback=record.callback,
+            been_on={d.line for d in record.diversions if d.line is not None},
+            diversions=list(record.diversions),
             legs={
                 leg.id: Leg.restored(leg, offered=leg.agent in chosen, originator=calls_back and leg.agent in chosen)
                 for leg in record.legs
@@ -321,6 +333,7 @@ class Call(Watched):
             ),
             decisions=tuple(self.decisions),
             callback=self.callback,
+            diversions=tuple(self.diversions),
         )
 
 

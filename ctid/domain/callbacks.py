@@ -14,7 +14,7 @@ from ctid.domain import events as ev
 from ctid.domain import legs, serving, visits
 from ctid.domain.actions import KeepCallback, LookUpCaller, NoteDecision, OfferCallback, Originate
 from ctid.domain.call import Call, Offer, Phase
-from ctid.domain.routing import is_open
+from ctid.domain.opening import is_open
 from ctid.domain.types import (
     AgentId,
     CallbackRecord,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ctid.domain.announcing import Wait
 from ctid.domain.types import (
     Agent,
     AgentId,
@@ -72,7 +73,8 @@ class CallerHeld(Event):
     """The dialplan holds the caller and asks for a route (``UserEvent CtidWait``).
 
     ``channel`` is the held channel's name and ``seq`` the fencing number a route must quote. ``why`` is the ``DIALSTATUS``
-    of the try before, REJECTED where its cause says so, ``None`` on the first.
+    of the try before, REJECTED where its cause says so, ``None`` on the first. ``waited`` is how many seconds ago the caller
+    came, by the dialplan's clock.
     """
 
     call_id: CallId
@@ -80,6 +82,7 @@ class CallerHeld(Event):
     seq: int
     dialled: str | None
     why: str | None = None
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,7 +392,8 @@ class BooksRestored(Event):
     """At start: who was signed in, the calls not yet ended, and today's talk of calls already ended.
 
     ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at,
-    ended_at) of customer talk that touches today, ``presences`` likewise (agent, since, until) of states other than offline.
+    ended_at) of customer talk that touches today, ``presences`` likewise (agent, since, until) of states other than offline,
+    ``waits`` those of the last hour that were answered.
     """
 
     last_seen_at: float
@@ -397,6 +401,7 @@ class BooksRestored(Event):
     calls: tuple[CallRecord, ...]
     talks: tuple[tuple[AgentId, LegId, float, float], ...]
     presences: tuple[tuple[AgentId, float, float], ...] = ()
+    waits: tuple[Wait, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ of order loses a second of talk.
 
 from __future__ import annotations
 
-from ctid.domain import callbacks, keeping, serving, staff
+from ctid.domain import callbacks, keeping, lingering, serving, staff
 from ctid.domain import events as ev
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Leg, Phase
@@ -112,6 +112,7 @@ def _answered(world: World, call: Call, leg: Leg, event: ev.Event) -> None:
         callbacks.on_caller_served(world, call, event.at)
     if leg.agent is not None:
         world.desks[leg.agent].missed_in_a_row = 0
+        lingering.note_answer(world, call, event.at)
         if call.direction is Direction.INBOUND and event.witnessed:  # a screen shows what is, not what was meanwhile
             world.pop(call, leg, PopState.ANSWERED, event.at)
     if call.entered and (agent := leg.agent or _who_called_out(call)) is not None:

@@ -34,13 +34,16 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
     )
     world.ledger.restore(event.talks + of_live_calls, event.at)
     world.presence.restore(tuple((agent, SESSION, since, until) for agent, since, until in event.presences), event.at)
+    for wait in event.waits:
+        world.last_hour.note(wait)
     for status in event.statuses:
         staff.restore(world, status, event.at)
         if (desk := world.desks.get(status.agent)) is not None:
             world.touch_desk(desk)
     for record in event.calls:
         call = Call.restored(record, world.changed_calls)
-        call.line = world.line_of(call.dialled) if call.direction is Direction.INBOUND else None
+        if call.direction is Direction.INBOUND:  # which may be another line than the one they dialled
+            call.line = world.line_by_name.get(call.line_name or "") or world.line_of(call.dialled)
         world.calls[call.id] = call
         if call.merged_into is not None:
             world.merged[call.id] = call.merged_into

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from ctid.domain.seating import Place, Seating
 from ctid.domain.types import Agent, AgentId, CallerFile, Decision, Line, Rule, Skip
@@ -103,12 +101,3 @@ def _owner(
     if owner.skip is None and owner.agent.id in tried:
         return owner.agent.id, Skip.TRIED
     return owner.agent.id, owner.skip
-
-
-def is_open(line: Line, at: float, zone: ZoneInfo) -> bool:
-    """Whether the line's hours hold ``at``; a line without hours never closes."""
-    if not line.hours:
-        return True
-    local = datetime.fromtimestamp(at, zone)
-    minute = local.hour * 60 + local.minute
-    return any(local.weekday() in h.weekdays and h.opens <= minute < h.closes for h in line.hours)

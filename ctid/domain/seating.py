@@ -107,6 +107,14 @@ class Seating:
         """Whether the agent belongs to the line: named by the line, by the roster, or the line takes everyone."""
         return self._pool(line) in place.pools
 
+    def share(self, one: Line, other: Line) -> bool:
+        """Whether some agent serves both lines."""
+        pools = self._pool(one), self._pool(other)
+        return any(
+            pools[0] in place.pools and pools[1] in place.pools and place.skip is not Skip.DISABLED
+            for place in self._places.values()
+        )
+
     def anyone(self, line: Line, least_level: int) -> bool:
         """Whether an idle agent of at least that level serves the line."""
         return any(keys and level >= least_level for level, keys in self._pool(line).idle.items())

@@ -6,16 +6,14 @@ An agent is reserved from the decision until the PBX says what became of it.
 
 from __future__ import annotations
 
-from ctid.domain import callbacks
-from ctid.domain.actions import NoteDecision, Overflow, Ring
+from ctid.domain import callbacks, leaving
+from ctid.domain.actions import NoteDecision, Ring
 from ctid.domain.call import Call, Offer, Phase
-from ctid.domain.routing import choose, is_open, least_level
+from ctid.domain.routing import choose, least_level
 from ctid.domain.staff import missed
 from ctid.domain.types import Decision, LegResult, Line, Outcome, Skip
 from ctid.domain.world import World
 
-#: An overflow that takes nobody is tried this often before the caller is let go.
-OVERFLOW_TRIES = 5
 #: The dialplan's word for thanking a caller whose place is kept.
 TO_CALLBACK = "callback"
 #: The owner may be worth waiting for while one of these keeps them.
@@ -81,6 +79,7 @@ def offer(world: World, call: Call, decision: Decision) -> None:
             seq=call.hold.seq,
             endpoint=desk.phone,
             seconds=world.policy.ring_seconds,
+            music=call.line.music if call.line is not None else None,
         )
     )
     world.do(NoteDecision(call_id=call.id, decision=decision, asked_at=decision.at))
@@ -90,24 +89,22 @@ def offer(world: World, call: Call, decision: Decision) -> None:
 
 
 def hold(world: World, call: Call, at: float) -> None:
-    """The caller is held and known: out of hours or past the longest wait they overflow, else they are to be served."""
-    line = call.line
-    if line is None or call.hold is None:
+    """The caller is held and known: kept by the line they are to be served, else they go where the line sends them."""
+    if call.line is None or call.hold is None:
         return
     if call.callback is not None:
         callback = world.callbacks.get(call.callback)
         if callback is None or callback.kept:  # else the database has still to say so
-            call.outcome = Outcome.OVERFLOW
-            _overflow(world, call, at, to=TO_CALLBACK)
-    elif not is_open(line, at, world.zone):
-        call.outcome = Outcome.CLOSED
-        _overflow(world, call, at)
-    elif call.arrived_at is not None and at >= call.arrived_at + line.longest_wait_seconds:
-        call.outcome = Outcome.OVERFLOW
-        _overflow(world, call, at)
-    else:
-        world.serve = True
-        callbacks.offer_later(world, call, at)
+            leaving.send(world, call, Outcome.OVERFLOW, TO_CALLBACK, at)
+        return
+    while (reason := leaving.why(world, call, at)) is not None:
+        if not leaving.to_another_line(world, call, reason, at):
+            leaving.send_away(world, call, reason, at)
+            return
+    leaving.watch_the_clock(world, call, at)
+    world.kept[call.id] = None
+    world.serve = True
+    callbacks.offer_later(world, call, at)
 
 
 def release(world: World, call: Call, result: LegResult | None, at: float) -> None:
@@ -204,17 +201,6 @@ def on_overflow_unheard(world: World, call_id: str, at: float) -> None:
         call.outcome = None
         world.move(call, Phase.HELD)
         hold(world, call, at)
-
-
-def _overflow(world: World, call: Call, at: float, to: str | None = None) -> None:
-    assert call.hold is not None
-    assert call.line is not None
-    if to is None:
-        to = call.line.overflow if call.overflows < OVERFLOW_TRIES else "hangup"
-    world.do(Overflow(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, to=to))
-    world.timers.set(("overflow", call.id), at + world.policy.reservation_slack_seconds)
-    world.move(call, Phase.LEFT)
-    world.touch(call)
 
 
 def _worth_waiting_for_owner(world: World, call: Call | callbacks.Callback, decision: Decision, at: float) -> bool:

@@ -7,6 +7,7 @@ durations are seconds. Nothing here knows how it is stored, sent or shown.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 #: The first Linkedid Asterisk gave the call; unique within one PBX.
@@ -155,22 +156,53 @@ class Line:
     numbers: tuple[str, ...]
     agents: tuple[AgentId, ...] | None = None
     longest_wait_seconds: float = 600.0
-    overflow: str = "hangup"  # the dialplan's word: hangup, number-DIGITS, voicemail-BOX, announcement-NAME
+    overflow: str = "hangup"  # line-NAME, or what the dialplan does: hangup, number-…, voicemail-…, announcement-…
+    closed: str | None = None  # likewise, where callers go while the line is closed; ``None``: where its overflow goes
     owner_from_outside: bool = True  # an owner who does not serve the line may still get their caller
     level_gate: bool = False  # only agents of at least the caller's level; those of the highest may serve everyone
     callback: bool = False  # a caller who waits may have their place kept and be called back
     callback_sound: str | None = None  # the sound file that tells them so
     priority: int = 0  # added to the level of whoever waits for this line
+    music: str | None = None  # the PBX's class of music on hold; ``None`` leaves the PBX's own
+    announce_seconds: float = 0.0  # between two announcements of place and wait; 0 makes none
     hours: tuple[OpenHours, ...] = ()  # none means always open
+    holidays: tuple[Days, ...] = ()
+    special_hours: tuple[SpecialHours, ...] = ()  # the first that holds a day stands in for its hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenHours:
-    """Open on ``weekdays`` (Monday is 0) from ``opens`` to ``closes``, minutes after local midnight."""
+    """Open from ``opens`` to ``closes``, minutes after the local midnight at which one of ``weekdays`` (Monday is 0) begins.
+
+    ``closes`` is past 24 hours where the shift ends on the next day.
+    """
 
     weekdays: tuple[int, ...]
     opens: int
     closes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Days:
+    """The days from ``first`` to ``last``, both included; ``yearly`` in each year, over its end where ``last`` comes first."""
+
+    first: date
+    last: date
+    yearly: bool
+
+    def hold(self, day: date) -> bool:
+        if not self.yearly:
+            return self.first <= day <= self.last
+        of, first, last = ((one.month, one.day) for one in (day, self.first, self.last))
+        return first <= of <= last if first <= last else of >= first or of <= last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecialHours:
+    """Other hours on some days: ``shifts`` from when to when, in minutes after midnight."""
+
+    days: Days
+    shifts: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +307,16 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Diversion:
+    """The caller left ``line``, for it was closed or they had waited too long. ``to`` is where they went, as configured."""
+
+    at: float
+    line: str | None
+    reason: Outcome
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Talk:
     """One bridged interval of a leg; ``ended_at`` is ``None`` while it lasts.
 
@@ -322,7 +364,7 @@ class RecordingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """The books on one call, as saved, published and listed."""
+    """The books on one call, as saved, published and listed. ``line`` is the one the caller is, or was last, on."""
 
     id: CallId
     pbx: str
@@ -344,6 +386,7 @@ class CallRecord:
     legs: tuple[LegRecord, ...] = ()
     recordings: tuple[RecordingRecord, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    diversions: tuple[Diversion, ...] = ()
     callback: CallId | None = None  # the call whose caller's place was kept: this one, or the one it calls back for
 
 

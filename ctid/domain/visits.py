@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ctid.domain import callbacks, keeping, legs, serving
+from ctid.domain import callbacks, keeping, leaving, legs, serving
 from ctid.domain import events as ev
 from ctid.domain.actions import LookUpCaller, NoteCallEnded, NoteOddity
 from ctid.domain.call import Call, Hold, Phase, outcome_of
@@ -74,8 +74,8 @@ def on_call_entered(world: World, event: ev.CallEntered) -> None:
     if call.direction is Direction.OUTBOUND and not known and not call.calls_back:
         look_up(world, call, event.at)
     if call.direction is event.direction is Direction.INBOUND:
-        call.line = world.line_of(event.dialled or call.dialled)
-        call.line_name = call.line.name or None
+        if call.line is None or event.dialled != call.entered_by:  # told again, they stay on the line they went on to
+            _come_to_line(world, call, event.dialled)
         if call.via is Via.DIRECT:  # told again by a snapshot, a call the fallback has stays the fallback's
             call.via = Via.CTID
         own = call.legs.pop(event.leg_id, None)
@@ -91,19 +91,20 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
         world.do(NoteOddity(what="a caller is held whose call is not known", call_id=event.call_id))
         return
     call.confirmed = True
-    if call.line is None:
-        call.line = world.line_of(event.dialled or call.dialled)
-        call.line_name = call.line.name or None
+    back = call.phase is Phase.TALKING
+    if call.line is None or back:
+        _come_to_line(world, call, event.dialled)
     call.direction = Direction.INBOUND
     call.entered = True
     call.via = Via.CTID
     overflowed, call.outcome = call.outcome is not None, None
-    if call.arrived_at is None or call.phase is Phase.TALKING:  # new, or given back by an agent: waiting begins now
-        call.arrived_at = event.at
-        call.tried.clear()
+    if call.arrived_at is None or back:  # new, or given back by an agent: waiting begins now
+        call.arrived_at = event.at if back else _arrival(call, event)
         call.overflows = 0
-        serving.next_round(world, call)
-        world.timers.set(("wait", call.id), event.at + call.line.longest_wait_seconds)
+        if back:
+            call.been_on.clear()
+        moved = [d.at for d in call.diversions if call.line_name is not None and d.to == f"line-{call.line_name}"]
+        leaving.wait_from(world, call, max([call.arrived_at, *moved]))
     if call.offer is not None and call.offer.seq < event.seq:
         why = _WHY.get(event.why or "")
         legs.note_unrung(call, why, event.at)
@@ -116,6 +117,23 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
         else:
             serving.hold(world, call, event.at)
     world.touch(call)
+
+
+def _come_to_line(world: World, call: Call, dialled: str | None) -> None:
+    call.entered_by = dialled
+    call.line = world.line_of(dialled or call.dialled)
+    call.line_name = call.line.name or None
+
+
+def _arrival(call: Call, event: ev.CallerHeld) -> float:
+    """When the caller came: now, or by the dialplan's own count if a daemon of before let them wait.
+
+    That count is of whole seconds and may be one too many; the books are exact.
+    """
+    if event.waited <= 1:
+        return event.at
+    counted = event.at - event.waited + 1
+    return call.started_at if abs(counted - call.started_at) <= 2 else counted
 
 
 def on_left_to_failsafe(world: World, event: ev.CallLeftToFailsafe) -> None:
@@ -232,7 +250,7 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
 def _end(world: World, call: Call, at: float) -> None:
     call.ended_at = at
     world.move(call, Phase.ENDED)
-    for what in ("wait", "round", "owner", "lookup", "overflow", "callback_offer"):
+    for what in ("wait", "round", "owner", "lookup", "overflow", "closing", "announce", "callback_offer"):
         world.timers.clear((what, call.id))
     world.timers.set(("forget", call.id), at + REMEMBERED_SECONDS)
     world.do(NoteCallEnded(call=call.record()))

@@ -143,6 +143,18 @@ class WaitingRoom:
             if (may_be or head.of.file.owner in idle) and (not isinstance(head.of, Call) or head.of.waiting):
                 yield head.of
 
+    def ahead_of(
+        self, call: Call, at: float, ageing_seconds: float, *, also: Iterable[Waits]
+    ) -> Iterator[tuple[Line, int]]:
+        """How many stand before this caller, who is in the room, line by line, some lines twice; ``also`` among them."""
+        mine, (arrived_at, _), _ = self._places[call.id]
+        order = mine.order(arrived_at, at, ageing_seconds)
+        for row in self._rows.values():
+            yield row.line, bisect_left(row.callers, order, key=lambda c, r=row: r.order(c[0], at, ageing_seconds))
+        for waiter in also:
+            row = Row(line=waiter.line, level=waiter.file.level, severity=waiter.file.severity)
+            yield row.line, int(row.order(waiter.arrived_at, at, ageing_seconds) < order)
+
     def _head(self, row: Row, position: int, at: float, ageing_seconds: float) -> _Head[Call]:
         arrived_at, call_id = row.callers[position]
         order = row.order(arrived_at, at, ageing_seconds)

@@ -15,6 +15,7 @@ from ctid.domain import agent as agent_states
 from ctid.domain import call as call_phases
 from ctid.domain.actions import Action, KeepMember, NoteOddity, SaveAgent, SaveCall, ShowAgent, ShowCall, ShowPop
 from ctid.domain.agent import Desk, Phone
+from ctid.domain.announcing import LastHour
 from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.events import Request
 from ctid.domain.ledger import Ledger
@@ -66,6 +67,7 @@ class World:
     gap_told: bool = False  # CEL told what happened before the link opened
     pin_checks: dict[Request, Endpoint] = field(default_factory=dict)
     pin_tries: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)  # since when, how many
+    kept: dict[CallId, None] = field(default_factory=dict)  # held again or anew: they may have to wait
     serve: bool = False  # something changed that may let a waiting caller be served
     out: list[Action] = field(default_factory=list)
     touched_calls: dict[CallId, None] = field(default_factory=dict)
@@ -83,6 +85,8 @@ class World:
     _seating: Seating = field(init=False)
     _room: WaitingRoom = field(init=False)
     line_by_number: dict[str, Line] = field(init=False)
+    line_by_name: dict[str, Line] = field(init=False)
+    last_hour: LastHour = field(default_factory=LastHour)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.policy.timezone, self.changed_agents)
@@ -100,6 +104,7 @@ class World:
         )
         self.zone = ZoneInfo(self.policy.timezone)
         self.line_by_number = {_digits(number): line for line in reversed(self.lines) for number in line.numbers}
+        self.line_by_name = {line.name: line for line in self.lines}
 
     # -- who and where ---------------------------------------------------------------------------------------------
 

@@ -57,6 +57,13 @@ class Decision(_Model):
     skipped: dict[Skip, int]
 
 
+class Diversion(_Model):
+    at: datetime | None
+    line: str | None
+    reason: Outcome
+    to: str
+
+
 class Call(_Model):
     id: str
     pbx: str
@@ -77,6 +84,7 @@ class Call(_Model):
     legs: list[Leg]
     recordings: list[Recording]
     decisions: list[Decision]
+    diversions: list[Diversion]
 
 
 class Agent(_Model):

@@ -16,6 +16,7 @@ from ctid.domain.types import (
     Certainty,
     Decision,
     Direction,
+    Diversion,
     LegRecord,
     LegResult,
     Outcome,
@@ -46,6 +47,7 @@ WHOLE = CallRecord(
     ticket_ids=("T1",),
     agent="a",
     callback="1700000000.1",
+    diversions=(Diversion(at=NOON + 3.5, line="sales", reason=Outcome.OVERFLOW, to="line-support"),),
     legs=(
         LegRecord(
             id="1700000000.2",
