@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctid.config import Address, ConfigurationFaults, Settings, load
-from ctid.domain.types import OpenHours, Policy
+from ctid.domain.types import Days, OpenHours, Policy
 from lab.process import TOP
 
 LINE = '[[lines]]\nname = "sales"\nnumbers = ["4001"]\n'
@@ -37,10 +38,10 @@ def loaded(file: Path, text: str = "", env: dict[str, str] | None = None, *, pbx
 def test_an_empty_file_gives_the_defaults_of_the_example(file: Path) -> None:
     settings = loaded(file)
     example = [line[2:] for line in (TOP / "config/ctid.toml").read_text().splitlines() if line.startswith("# ")]
-    written = dict(line.split("#")[0].split(" = ") for line in example if " = " in line and line[0].islower())
+    written = dict(line.split("#")[0].split(" = ", 1) for line in example if " = " in line and line[0].islower())
     for section in ("routing", "ami"):
         for key, value in getattr(settings, section).model_dump().items():
-            if key in written and value is not None and key != "url":
+            if key in written and value not in (None, ()) and key != "url":
                 assert json.loads(written[key]) == value, key
     assert settings.metrics.listen == Address(host="127.0.0.1", port=9108)
     assert settings.database.url.get_secret_value() == "sqlite:////var/lib/ctid/ctid.db"
@@ -215,6 +216,82 @@ def test_opening_hours_are_read_as_a_supervisor_writes_them(
 def test_opening_hours_that_mean_nothing_are_refused(file: Path, written: str) -> None:
     (fault,) = faults(file, f'{LINE}hours = "{written}"\n')
     assert fault.startswith("lines[1].hours: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "first", "last", "yearly"),
+    [
+        ('"2026-10-01"', "2026-10-01", "2026-10-01", False),
+        ("2026-10-01", "2026-10-01", "2026-10-01", False),
+        ('"12-25"', "2000-12-25", "2000-12-25", True),
+        ('"2026-10-01..2026-10-07"', "2026-10-01", "2026-10-07", False),
+        ('"12-24 .. 01-02"', "2000-12-24", "2000-01-02", True),
+        ('"02-29"', "2000-02-29", "2000-02-29", True),
+    ],
+)
+def test_holidays_are_days_or_ranges_of_one_year_or_of_each(
+    file: Path, written: str, first: str, last: str, yearly: bool
+) -> None:
+    settings = loaded(file, f'[routing]\nholidays = [{written}]\n{LINE}hours = "Mon 08:00-09:00"\n')
+    meant = Days(first=date.fromisoformat(first), last=date.fromisoformat(last), yearly=yearly)
+    assert settings.domain_lines()[0].holidays == (meant,)
+
+
+def test_the_sites_holidays_are_those_of_lines_with_hours_and_a_line_may_add_its_own(file: Path) -> None:
+    text = '[routing]\nholidays = ["12-25"]\n'
+    text += '[[lines]]\nname = "a"\nnumbers = ["1"]\nhours = "Mon 08:00-09:00"\nholidays = ["01-01", "05-01"]\n'
+    text += '[[lines]]\nname = "b"\nnumbers = ["2"]\n[[lines]]\nname = "c"\nnumbers = ["3"]\nholidays = ["01-01"]\n'
+    assert [len(line.holidays) for line in loaded(file, text).domain_lines()] == [3, 0, 1]
+
+
+def test_special_hours_of_one_year_go_before_those_of_each(file: Path) -> None:
+    text = LINE + 'special_hours = { "12-24" = "09:00-12:00", "2026-12-24" = "22:00-02:00, 09:00-10:00" }\n'
+    special = loaded(file, text).domain_lines()[0].special_hours
+    assert [(one.days.yearly, one.shifts) for one in special] == [
+        (False, ((1320, 1560), (540, 600))),
+        (True, ((540, 720),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'holidays = ["2026-02-30"]',
+        'holidays = ["Christmas"]',
+        'holidays = ["2026-10-07..2026-10-01"]',
+        'holidays = ["10-01..2026-10-07"]',
+        "holidays = [1225]",
+        'holidays = ["1-1"]',
+        'holidays = "12-25"',
+        'special_hours = { "2026-12-24" = "closed" }',
+        'special_hours = { "soon" = "09:00-10:00" }',
+        'special_hours = { "12-24" = 9 }',
+        "special_hours = 1",
+        "announce_seconds = 5",
+        'music = "a b"',
+        'closed = "line-nowhere"',
+    ],
+)
+def test_what_a_line_cannot_mean_is_refused_in_one_line(file: Path, written: str) -> None:
+    (fault,) = faults(file, f"{LINE}{written}\n")
+    assert fault.startswith(f"lines[1].{written.partition(' ')[0]}")
+    assert "; " in fault
+
+
+def test_an_overflow_to_a_line_that_is_not_there_is_refused_and_the_right_one_guessed(file: Path) -> None:
+    text = f'{LINE}overflow = "line-suport"\nclosed = "line-sales"\n[[lines]]\nname = "support"\nnumbers = ["2"]\n'
+    assert faults(file, text) == (
+        "lines[1].overflow: there is no line 'suport'; did you mean line-support",
+        "lines[1].closed: leads back to the line itself; name another",
+    )
+
+
+def test_lines_that_overflow_in_a_circle_are_warned_about(file: Path) -> None:
+    support = '[[lines]]\nname = "support"\nnumbers = ["2"]\nclosed = "line-sales"\n'
+    warnings = loaded(file, f'{LINE}overflow = "line-support"\n{support}').warnings
+    assert sum("in a circle" in warning for warning in warnings) == 2
+    warnings = loaded(file, f'{LINE}overflow = "line-support"\n{support.replace("line-sales", "hangup")}').warnings
+    assert not any("in a circle" in warning for warning in warnings)
 
 
 @given(

@@ -6,8 +6,6 @@ cuts them short; and what a line plays never decides who is served.
 
 from __future__ import annotations
 
-from itertools import chain
-
 from ctid.domain import callbacks
 from ctid.domain.actions import Announce, PlayMusic
 from ctid.domain.announcing import Wait, expected

@@ -149,8 +149,12 @@ class WaitingRoom:
         """How many stand before this caller, who is in the room, line by line, some lines twice; ``also`` among them."""
         mine, (arrived_at, _), _ = self._places[call.id]
         order = mine.order(arrived_at, at, ageing_seconds)
+
+        def stands_where(row: Row) -> Callable[[tuple[float, CallId]], Order]:
+            return lambda caller: row.order(caller[0], at, ageing_seconds)
+
         for row in self._rows.values():
-            yield row.line, bisect_left(row.callers, order, key=lambda c, r=row: r.order(c[0], at, ageing_seconds))
+            yield row.line, bisect_left(row.callers, order, key=stands_where(row))
         for waiter in also:
             row = Row(line=waiter.line, level=waiter.file.level, severity=waiter.file.severity)
             yield row.line, int(row.order(waiter.arrived_at, at, ageing_seconds) < order)
