@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from lab.ami import Message
 from lab.asterisk import Asterisk
@@ -330,15 +329,13 @@ async def consultation_merges(stage: Stage) -> Facts:
     await stage.connected(second)
     await asyncio.sleep(0.8)
     reply = await consult.answered()
-    theirs, mine = (reply.headers[name].rpartition("tag=")[2] for name in ("to", "from"))
-    replaces = quote(f"{reply.call_id};to-tag={theirs};from-tag={mine}", safe="")
-    await first.transfer(invite, f"sip:agent2@127.0.0.1:{stage.pbx.sip_port}?Replaces={replaces}")
+    await first.transfer(invite, f"sip:agent2@127.0.0.1:{stage.pbx.sip_port}?{await consult.replaces()}")
     await consult.ended()
     await asyncio.sleep(1.0)
     await call.hang_up()
     await stage.quiet()
     held = _over(first.messages, invite.call_id) or 0.0
-    began = next(m.at for m in first.messages if m.headers.get("cseq") == "10 INVITE" and m.sent)
+    began = next(m.at for m in first.messages if m.start.startswith("INVITE ") and m.sent)
     consulted = (_over(consult.messages, reply.call_id) or 0.0) - reply.at
     legs = (
         Leg(party="agent1", result="answered", seconds=seconds(first), hold=round(held - began, 3)),
@@ -412,7 +409,7 @@ async def hold(stage: Stage) -> Facts:
     await asyncio.sleep(0.5)
     await call.hang_up()
     await stage.quiet()
-    sent = [m.at for m in phone.messages if m.sent and m.headers.get("cseq") in ("10 INVITE", "20 INVITE")]
+    sent = [m.at for m in phone.messages if m.sent and m.start.startswith("INVITE ")]
     leg = Leg(party="agent1", result="answered", seconds=seconds(phone), hold=round(max(sent) - min(sent), 3))
     return Facts(title="An agent puts the caller on hold and takes them back", calls=[inbound("answered", leg)])
 

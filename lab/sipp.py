@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from lab import tones
@@ -95,6 +96,7 @@ class _Sipp:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log = self._folder / f"{self.name}.messages"
         self._process: Process | None = None
+        self._requests = itertools.count(100)  # CSeq of what a phone sends in mid-call
 
     def run(self, scenario: str, *more: str) -> Process:
         """Starts SIPp with this scenario's text and more options."""
@@ -118,6 +120,24 @@ class _Sipp:
     def tone(self, hertz: int) -> Path:
         path = self._folder / f"tone-{hertz}.ul"
         return path if path.exists() else tones.write_tone(path, hertz)
+
+    async def _key(self, word: str, call_id: str, method: str, *headers: str) -> None:
+        """Has the phone send a request of its own in this call; returns when the PBX has agreed."""
+        number = next(self._requests)
+        await self._tell(word, call_id, lambda m: _agreed(m, f"{number} {method}"), f"X-Number: {number}", *headers)
+
+    async def _hold(self, call_id: str) -> None:
+        await self._key("HOLD", call_id, "INVITE")
+
+    async def _unhold(self, call_id: str) -> None:
+        await self._key("UNHOLD", call_id, "INVITE")
+
+    async def _transfer(self, call_id: str, to: str) -> None:
+        await self._key("TRANSFER", call_id, "REFER", f"Refer-To: <{to}>")
+
+    async def _press(self, call_id: str, digits: str) -> None:
+        for digit in digits:
+            await self._key("PRESS", call_id, "INFO", f"X-Digit: {digit}")
 
     async def _tell_to_hang_up(self, call_id: str) -> None:
         await self._tell("HANGUP", call_id, lambda m: m.start.startswith(("BYE ", "CANCEL ")))
@@ -144,7 +164,7 @@ class _Sipp:
                 )
                 sender.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), ("127.0.0.1", self.port))
                 with contextlib.suppress(LabError):
-                    await until(over, f"{self.name} does it", limit=0.25)
+                    await until(over, f"{self.name} does it", limit=0.5)
         raise LabError(f"{self.name} does not do what it was told: {word}")
 
     async def kill(self) -> None:
@@ -163,6 +183,11 @@ def _filled(name: str, **values: object) -> str:
     for key, value in values.items():
         text = text.replace("{{" + key + "}}", str(value))
     return text
+
+
+def _keys(mine: str, theirs: str) -> dict[str, str]:
+    """What a phone can do in mid-call, between these two headers."""
+    return {"pressing": _filled("pressing"), "keys": _filled("keys", mine=mine, theirs=theirs)}
 
 
 class SippAgent(_Sipp):
@@ -201,6 +226,7 @@ class SippAgent(_Sipp):
                 ring_ms=round(self.ring * 1000),
                 talk_ms=FOR_EVER_MS if self.talk is None else round(self.talk * 1000),
                 tone=self.tone(self.pitch),
+                **_keys("From:[$to];tag=[pid]-[call_number]", "To:[$from]"),
             )
         elif self.behaviour == "never":
             scenario = _filled("never")
@@ -246,16 +272,20 @@ class SippAgent(_Sipp):
         await self._tell_to_hang_up(invite.call_id)
 
     async def hold(self, invite: SipMessage) -> None:
-        """Puts the other side on hold, once a call; returns when the PBX has agreed."""
-        await self._tell("HOLD", invite.call_id, lambda m: _agreed(m, "10 INVITE"))
+        """Puts the other side on hold; returns when the PBX has agreed."""
+        await self._hold(invite.call_id)
 
     async def unhold(self, invite: SipMessage) -> None:
-        """Takes the other side back, once a call; returns when the PBX has agreed."""
-        await self._tell("UNHOLD", invite.call_id, lambda m: _agreed(m, "20 INVITE"))
+        """Takes the other side back; returns when the PBX has agreed."""
+        await self._unhold(invite.call_id)
 
     async def transfer(self, invite: SipMessage, to: str) -> None:
         """Sends REFER to this SIP URI; returns when the PBX has taken it on."""
-        await self._tell("TRANSFER", invite.call_id, lambda m: _agreed(m, "30 REFER"), f"Refer-To: <{to}>")
+        await self._transfer(invite.call_id, to)
+
+    async def press(self, invite: SipMessage, digits: str) -> None:
+        """Presses keys in mid-call, by SIP INFO; returns when the PBX has taken the last."""
+        await self._press(invite.call_id, digits)
 
     async def rings(self, caller: str | None = None, limit: float = 10.0) -> SipMessage:
         """Waits until this phone was offered a call (of this caller's number)."""
@@ -289,6 +319,25 @@ class SippCall(_Sipp):
         """Hangs up now; returns when the PBX has agreed. The call must be answered (ctid-inbound answers at once)."""
         await self._tell_to_hang_up((await self.answered()).call_id)
         await self.ended()
+
+    async def hold(self) -> None:
+        """Puts the other side on hold; returns when the PBX has agreed. So do the following."""
+        await self._hold((await self.answered()).call_id)
+
+    async def unhold(self) -> None:
+        await self._unhold((await self.answered()).call_id)
+
+    async def transfer(self, to: str) -> None:
+        await self._transfer((await self.answered()).call_id, to)
+
+    async def press(self, digits: str) -> None:
+        await self._press((await self.answered()).call_id, digits)
+
+    async def replaces(self) -> str:
+        """What a REFER of another call must say behind ``?`` to join that call's other side with this one's."""
+        reply = await self.answered()
+        theirs, mine = (reply.headers[name].rpartition("tag=")[2] for name in ("to", "from"))
+        return "Replaces=" + quote(f"{reply.call_id};to-tag={theirs};from-tag={mine}", safe="")
 
     async def give_up(self) -> None:
         """Hangs up before anyone answered; returns when the PBX has agreed."""
@@ -339,6 +388,7 @@ def place_call(
         user=caller,
         tone=call.tone(tone),
         talk_ms=FOR_EVER_MS if talk is None else round(talk * 1000),
+        **_keys(f"From: {sender};tag=[pid]-[call_number]", "To:[$to]"),
         refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
         digits="".join(
             _filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))
