@@ -95,7 +95,7 @@ UNLINKED_RECORDINGS = Gauge(
 DB_PENDING_WRITES = Gauge("ctid_db_pending_writes", "Writes that wait for the database.", registry=REGISTRY)
 LEDGER_DRIFT = Gauge(
     "ctid_ledger_drift_seconds",
-    "The greatest difference between an agent's talk in memory and in the database.",
+    "The greatest difference of talk: between memory and database now, or last night between the books and CEL or CDR.",
     registry=REGISTRY,
 )
 ODDITIES = Counter("ctid_oddities", "Things the state tables do not allow; the log has each.", registry=REGISTRY)

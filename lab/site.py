@@ -188,6 +188,9 @@ root = "{self.asterisk.monitor_dir}"
 [cel]
 file = "{self.asterisk.cel_file}"
 
+[cdr]
+file = "{self.asterisk.cdr_file}"
+
 [metrics]
 listen = "127.0.0.1:{self.metrics_port}"
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ctid import __version__
-from ctid.cli import daemons, database, doctor, lists, telling, users
+from ctid.cli import comparing, daemons, database, doctor, lists, telling, users
 from ctid.cli.options import ConfigFile
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.command("import")(database.import_list)
 for _command in (lists.agents, lists.calls, lists.tickets, lists.recordings):
     app.command()(_command)
 app.add_typer(telling.report, name="report")
+app.command()(comparing.compare)
 app.command()(telling.explain)
 app.command()(telling.replay)
 app.add_typer(users.user, name="user")

@@ -29,7 +29,7 @@ def run(
     from ctid.daemon.run import run as route
 
     with _logged(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(route(settings, upgrade=upgrade))
+        runner.run(route(settings, upgrade=upgrade, config=config))
 
 
 def web(*, config: ConfigFile = None) -> None:

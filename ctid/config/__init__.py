@@ -7,6 +7,7 @@ from ctid.config.faults import ConfigurationFaults
 from ctid.config.reading import DEFAULT_PATH, load
 from ctid.config.sections import (
     Ami,
+    Cdr,
     Cel,
     Database,
     LineSection,
@@ -27,6 +28,7 @@ __all__ = [
     "Address",
     "Ami",
     "Broker",
+    "Cdr",
     "Cel",
     "ConfigurationFaults",
     "Database",

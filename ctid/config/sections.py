@@ -5,6 +5,7 @@ Law: a ``Settings`` is right in all its parts; the figures of the core come from
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from ctid.config.values import (
     Folder,
     Hours,
     Listen,
+    LocalTime,
     Music,
     Numbers,
     OverflowWord,
@@ -125,7 +127,17 @@ class Recordings(Section):
 
 
 class Cel(Section):
-    """``file`` is where Asterisk's cel_custom writes; ``None`` when it does not."""
+    """``file`` is where Asterisk's cel_custom writes; ``None`` when it does not.
+
+    ``compare_at`` is the local time at which the day before is compared with it, and with CDR.
+    """
+
+    file: Folder | None = None
+    compare_at: LocalTime = time(3, 30)
+
+
+class Cdr(Section):
+    """``file`` is where Asterisk's cdr_custom writes; ``None`` when it does not."""
 
     file: Folder | None = None
 
@@ -151,6 +163,7 @@ class Settings(Section):
     lines: tuple[LineSection, ...] = ()
     recordings: Recordings = Recordings()
     cel: Cel = Cel()
+    cdr: Cdr = Cdr()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -104,6 +104,15 @@ def _timezone(value: str) -> str:
         mend = f"did you mean {guess}" if guess else "write one such as Europe/Berlin"
         raise ValueError(f"{shown(value)} is no time zone; {mend}") from None
     return value
+
+
+def _local_time(value: object) -> time:
+    if isinstance(value, time):
+        return value.replace(tzinfo=None)
+    found = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})", str(value))
+    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
+        raise ValueError("is no time of day; write it like 03:30, in quotes")
+    return time(int(found[1]), int(found[2]))
 
 
 def _country(value: str) -> str:
@@ -268,6 +277,7 @@ BrokerUrl = Annotated[Broker, PlainValidator(_broker)]
 DatabaseUrl = Annotated[Secret, AfterValidator(_database_url)]
 WebUrl = Annotated[Text, AfterValidator(_web_url)]
 Timezone = Annotated[Text, AfterValidator(_timezone)]
+LocalTime = Annotated[time, PlainValidator(_local_time)]
 Country = Annotated[Text, AfterValidator(_country)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,4}$")]
 Fairness = Annotated[str, AfterValidator(_fairness)]

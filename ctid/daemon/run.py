@@ -29,6 +29,7 @@ from ctid.config import Settings
 from ctid.daemon.answers import Answers
 from ctid.daemon.inbox import Inbox, Resync
 from ctid.daemon.loop import RoutingLoop
+from ctid.daemon.nightly import Nights
 from ctid.daemon.writer import Writer
 from ctid.db import migrations, reports
 from ctid.db.agents import Agents
@@ -59,11 +60,11 @@ class Stopped(Exception):  # noqa: N818 - ends the task group, reads as what hap
     """The daemon was asked to stop."""
 
 
-async def run(settings: Settings, *, upgrade: bool = True) -> None:
+async def run(settings: Settings, *, upgrade: bool = True, config: Path | None = None) -> None:
     """Route calls until SIGTERM or SIGINT.
 
     Raises ``DatabaseFault`` where the database can't be used at start, ``AddressTakenError`` where the metrics' port is in use.
-    ``upgrade`` brings the schema to the newest first.
+    ``upgrade`` brings the schema to the newest first; ``config`` is the file the settings come from, ``None`` the usual one.
     """
     database = engine(settings.database.url.get_secret_value())
     page = None
@@ -73,7 +74,7 @@ async def run(settings: Settings, *, upgrade: bool = True) -> None:
         else:
             await migrations.check(database)
         page = metrics.serve(settings.metrics.listen)
-        daemon = _Daemon(settings, database)
+        daemon = _Daemon(settings, database, Nights(settings, config))
         await daemon.restore()
         await daemon.live()
     finally:
@@ -83,8 +84,9 @@ async def run(settings: Settings, *, upgrade: bool = True) -> None:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, database: Engine) -> None:
+    def __init__(self, settings: Settings, database: Engine, nights: Nights) -> None:
         self._settings = settings
+        self._nights = nights
         self._database = database
         self._inbox = Inbox()
         self._acd = Acd(settings.policy(), settings.domain_lines(), settings.ami.pbx)
@@ -176,6 +178,7 @@ class _Daemon:
                 tasks.create_task(self._tick(), name="clock")
                 tasks.create_task(self._read_roster(), name="roster")
                 tasks.create_task(self._count(), name="gauges")
+                tasks.create_task(self._nights.run(), name="nightly comparison")
                 tasks.create_task(self._stop_on_signal(), name="signals")
                 gc.collect()
                 gc.freeze()  # what start-up made stays: no collection in mid-call walks through it
@@ -233,7 +236,7 @@ class _Daemon:
             try:
                 async with faults(self._database):
                     metrics.UNLINKED_RECORDINGS.set(await reports.unlinked_recordings(self._database))
-                    metrics.LEDGER_DRIFT.set(await self._drift())
+                    metrics.LEDGER_DRIFT.set(max(await self._drift(), self._nights.drift_seconds))
             except DatabaseFault as fault:
                 log.warning("gauges.not_read", error=str(fault))
             await asyncio.sleep(_COUNT_EVERY)

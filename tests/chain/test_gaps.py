@@ -1,8 +1,13 @@
 """What happened while ctid did not see it is in the books afterwards: ctid killed, or the link to the PBX cut."""
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -159,3 +164,32 @@ async def test_who_waited_and_gave_up_while_the_link_was_cut_is_abandoned(centre
     for caller in ("02155652001", "02155652002"):
         call = await centre.in_the_books(caller)
         assert (call["outcome"], call["ticket_ids"], call["recordings"]) == ("abandoned", [], [])
+
+
+async def test_after_all_of_it_the_books_agree_with_cel_and_cdr_and_what_does_not_is_told(centre: Broken) -> None:
+    today = str(datetime.now(ZoneInfo("Asia/Shanghai")).date())
+    [day] = json.loads(await centre.site.ctid("compare", "--date", today, "--json"))
+    assert day["differences"] == []
+    assert (day["calls"], day["cel_calls"], day["bad_lines"]) == (day["cel_calls"], day["cdr_calls"], 0)
+    assert day["drift_seconds"] < 1
+
+    with closing(sqlite3.connect(centre.site.state / "ctid.db")) as database, database:
+        database.execute("UPDATE talks SET ended_at = datetime(ended_at, '+30 seconds') WHERE agent IS NOT NULL")
+    status, out, _ = await centre.site.ctid_full("compare", "--date", today)
+    assert status == 1
+    assert "s of talk in the books" in out
+
+
+async def test_a_night_that_was_missed_is_made_up_for(centre: Broken) -> None:
+    await centre.site.stop_daemon()
+    folder = centre.site.state / "compared"
+    folder.mkdir()
+    long_ago = datetime.now(ZoneInfo("Asia/Shanghai")).date() - timedelta(days=3)
+    (folder / f"{long_ago}.json").write_text(
+        json.dumps({"day": str(long_ago), "drift_seconds": 0.0, "differences": []})
+    )
+    await centre.site.start_daemon()
+    await until(lambda: len(list(folder.iterdir())) == 2, "the night is kept", limit=20)
+    newest, _ = json.loads(await centre.site.ctid("compare", "--nights", "--json"))
+    assert newest["day"] > str(long_ago)
+    assert newest["differences"] == []
