@@ -47,12 +47,14 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "rule": decision.rule.value,
         "chosen": decision.chosen,
         "owner": decision.owner,
+        "owner_ticket": decision.owner_ticket,
         "owner_skipped": decision.owner_skipped.value if decision.owner_skipped else None,
         "considered": [
             {
                 "agent": candidate.agent,
                 "talk_seconds": seconds(candidate.talk_seconds),
                 "idle_since": iso(candidate.idle_since),
+                "talk_share": candidate.talk_share,
             }
             for candidate in decision.considered
         ],

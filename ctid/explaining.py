@@ -77,13 +77,10 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     return (*moments, end) if end else tuple(moments)
 
 
-def why(decision: Decision, names: Names, *, ticket: str | None = None) -> str:
-    """One decision as sentences; ``ticket`` is the owner's ticket it went by, where that is known.
-
-    The books do not keep it: the call's own ticket may be one that was opened later.
-    """
+def why(decision: Decision, names: Names) -> str:
+    """One decision as sentences."""
     chosen = names.get(decision.chosen, decision.chosen)
-    owned = f"ticket {ticket}" if ticket else "the caller's last ticket"
+    owned = f"ticket {decision.owner_ticket}" if decision.owner_ticket else "the caller's last ticket"
     if decision.rule is Rule.TICKET_OWNER:
         return f"Rang {chosen}, who owns {owned}."
     parts: list[str] = []
@@ -93,7 +90,7 @@ def why(decision: Decision, names: Names, *, ticket: str | None = None) -> str:
         owner = names.get(decision.owner, decision.owner)
         parts.append(f"{owner}, who owns {owned}, {_SKIPPED_ONE.get(decision.owner_skipped, 'could not be rung')}.")
     if decision.considered:
-        parts.append(f"Least talk today: {_order(decision.considered, names)}.")
+        parts.append(f"{_MEASURE[decision.rule]}: {_order(decision.considered, names)}.")
     parts.append(f"Rang {chosen}.")
     if decision.skipped:
         skipped = ", ".join(f"{count} {SKIPPED[reason]}" for reason, count in decision.skipped)
@@ -115,6 +112,11 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def share(of_one: float) -> str:
+    """A part of one as ``12.5 %``."""
+    return f"{100 * of_one:.1f} %"
 
 
 SKIPPED: Mapping[Skip, str] = {
@@ -181,10 +183,21 @@ _VIA: Mapping[Via, str] = {
 }
 
 
+_MEASURE: Mapping[Rule, str] = {
+    Rule.LEAST_TALK: "Least talk today",
+    Rule.TALK_SHARE: "Least talk for the time signed in today",
+}
+
+
 def _order(considered: tuple[Candidate, ...], names: Names) -> str:
-    named = [f"{names.get(one.agent, one.agent)} {duration(one.talk_seconds)}" for one in considered[:NAMED]]
+    named = [f"{names.get(one.agent, one.agent)} {_measure(one)}" for one in considered[:NAMED]]
     more = len(considered) - NAMED
     return ", then ".join(named) + (f", and {more} more" if more > 0 else "")
+
+
+def _measure(one: Candidate) -> str:
+    talk = duration(one.talk_seconds)
+    return talk if one.talk_share is None else f"{share(one.talk_share)} ({talk})"
 
 
 def _beginning(call: CallRecord, names: Names) -> str:

@@ -53,8 +53,11 @@ def test_a_call_has_the_contracts_keys_and_forms():
         "rule": "least_talk",
         "chosen": "a",
         "owner": "b",
+        "owner_ticket": "T0",
         "owner_skipped": "tried",
-        "considered": [{"agent": "a", "talk_seconds": 12.25, "idle_since": "2026-03-02T11:59:50.500Z"}],
+        "considered": [
+            {"agent": "a", "talk_seconds": 12.25, "idle_since": "2026-03-02T11:59:50.500Z", "talk_share": None}
+        ],
         "skipped": {"offline": 3, "tried": 1},
     }
     assert told["diversions"] == [

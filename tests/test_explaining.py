@@ -60,13 +60,14 @@ def texts(record: CallRecord) -> list[str]:
 
 def test_the_owner_was_rung_because_they_own_the_ticket() -> None:
     made = decision(rule=Rule.TICKET_OWNER, owner="7")
-    assert explaining.why(made, NAMES, ticket="T12") == "Rang Li Wei, who owns ticket T12."
+    assert explaining.why(replace(made, owner_ticket="T12"), NAMES) == "Rang Li Wei, who owns ticket T12."
     assert explaining.why(made, NAMES) == "Rang Li Wei, who owns the caller's last ticket."
 
 
 def test_an_owner_who_could_not_be_rung_is_named_with_the_reason_and_the_order_of_the_others() -> None:
     made = decision(
         owner="8",
+        owner_ticket="T12",
         owner_skipped=Skip.TALKING,
         considered=(
             Candidate(agent="7", talk_seconds=750, idle_since=0),
@@ -74,7 +75,7 @@ def test_an_owner_who_could_not_be_rung_is_named_with_the_reason_and_the_order_o
         ),
         skipped=((Skip.OFFLINE, 3), (Skip.PAUSED, 1)),
     )
-    assert explaining.why(made, NAMES, ticket="T12") == (
+    assert explaining.why(made, NAMES) == (
         "Zhang San, who owns ticket T12, was talking. Least talk today: Li Wei 12:30, then Wang Wu 1:02:03."
         " Rang Li Wei. Passed over: 3 offline, 1 paused."
     )
@@ -83,6 +84,17 @@ def test_an_owner_who_could_not_be_rung_is_named_with_the_reason_and_the_order_o
 def test_a_caller_without_an_owner_goes_by_least_talk() -> None:
     assert explaining.why(decision(considered=candidates(1)), {}) == (
         "No agent owns a ticket of this caller. Least talk today: a0 0:00. Rang 7."
+    )
+
+
+def test_where_the_share_of_talk_decided_it_is_told_with_the_talk() -> None:
+    considered = (
+        Candidate(agent="7", talk_seconds=750, idle_since=0, talk_share=0.125),
+        Candidate(agent="9", talk_seconds=60, idle_since=0, talk_share=0.5),
+    )
+    assert explaining.why(decision(rule=Rule.TALK_SHARE, considered=considered), NAMES) == (
+        "No agent owns a ticket of this caller. Least talk for the time signed in today: Li Wei 12.5 % (12:30),"
+        " then Wang Wu 50.0 % (1:00). Rang Li Wei."
     )
 
 

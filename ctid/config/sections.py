@@ -39,7 +39,7 @@ from ctid.config.values import (
     announced,
     seconds,
 )
-from ctid.domain.types import Line, Policy
+from ctid.domain.types import Line, Policy, Rule
 
 DEFAULT_STATE = "/var/lib/ctid"
 
@@ -116,6 +116,7 @@ class LineSection(Section):
     music: Music | None = None
     announce_seconds: Annotated[float, announced()] = 0.0
     level_gate: bool = False
+    priority: Annotated[int, Field(ge=-10, le=10)] = 0
     owner_from_outside: bool = True
 
 
@@ -193,6 +194,7 @@ class Settings(Section):
             ring_seconds=routing.ring_seconds,
             wrap_up_seconds=routing.wrap_up_seconds,
             timezone=routing.timezone,
+            fairness=Rule(routing.fairness),
             owner_wait_seconds=routing.owner_wait_seconds,
             round_pause_seconds=routing.round_pause_seconds,
             cool_down_seconds=routing.cool_down_seconds,
@@ -213,6 +215,7 @@ class Settings(Section):
                 level_gate=line.level_gate,
                 music=line.music,
                 announce_seconds=line.announce_seconds,
+                priority=line.priority,
                 hours=line.hours,
                 holidays=(self.routing.holidays if line.hours else ()) + line.holidays,
                 special_hours=line.special_hours,

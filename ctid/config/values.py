@@ -254,8 +254,8 @@ def _overflow(value: str) -> str:
 
 
 def _fairness(value: str) -> str:
-    if value != "least_talk":
-        raise ValueError(f"{shown(value)} is no rule of this version; write least_talk")
+    if value not in ("least_talk", "talk_share"):
+        raise ValueError(f"{shown(value)} is no rule; write least_talk or talk_share")
     return value
 
 

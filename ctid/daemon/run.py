@@ -40,7 +40,7 @@ from ctid.domain.acd import Acd
 from ctid.domain.announcing import HOUR, from_books
 from ctid.domain.events import BooksRestored, Event, LinkLost, RosterLoaded, TimePassed
 from ctid.domain.ledger import day_bounds
-from ctid.domain.types import Agent
+from ctid.domain.types import Agent, Rule
 from ctid.domain.world import REMEMBERED_SECONDS
 from ctid.mqtt.client import MqttDoor
 from ctid.notify import Notifier
@@ -122,6 +122,8 @@ class _Daemon:
             midnight, _ = day_bounds(now, self._acd.world.zone)
             talks = await calls.talks_since(midnight)
             stays = await calls.stays(self._settings.ami.pbx, now - 2 * HOUR)
+            shares = self._acd.world.policy.fairness is Rule.TALK_SHARE
+            presences = await agents.presences_since(midnight) if shares else []
         recent = [c for c in recent if c.pbx == self._settings.ami.pbx and c.ended_at is not None]
         self._inbox.put(RosterLoaded(at=now, agents=self._roster))
         self._inbox.put(
@@ -132,6 +134,7 @@ class _Daemon:
                 calls=(*recent, *unfinished),
                 talks=tuple(talks),
                 waits=tuple(from_books(stays, now)),
+                presences=tuple(presences),
             )
         )
         if not self._settings.recordings.root.is_dir():

@@ -55,6 +55,24 @@ class Agents:
             for row in rows
         )
 
+    async def presences_since(self, since: float) -> list[tuple[AgentId, float, float]]:
+        """When agents were signed in, of the states that are over and reach past ``since``: (agent, from, until)."""
+        log = agent_state_changes
+        query = (
+            select(log.c.agent, log.c.since, log.c.until)
+            .where(log.c.state != AgentState.OFFLINE.value, log.c.until > instant(since))
+            .order_by(log.c.agent, log.c.since, log.c.id)
+        )
+        found: list[tuple[AgentId, float, float]] = []
+        async with reading(self._engine) as connection:
+            for agent, began, ended in await connection.execute(query):
+                if found and found[-1][0] == agent and seconds(began) <= found[-1][2]:
+                    began_before = found.pop()
+                    found.append((agent, began_before[1], max(began_before[2], seconds(ended))))
+                else:
+                    found.append((agent, seconds(began), seconds(ended)))
+        return found
+
     async def save(self, statuses: Iterable[AgentStatus]) -> None:
         """Keep the states in the order given, and log each change; an agent may come more than once."""
         asked = tuple(statuses)
@@ -67,12 +85,6 @@ class Agents:
         async with reading(self._engine) as connection:
             stored = (await connection.execute(query)).scalar()
         return await secrets.pin_fits(stored, pin)
-
-    async def set_enabled(self, agent: AgentId, *, enabled: bool) -> bool:
-        """Switch an agent on or off; false when there is none of that id."""
-        async with writing(self._engine) as connection:
-            change = update(agents).where(agents.c.id == agent).values(enabled=enabled).returning(agents.c.id)
-            return (await connection.execute(change)).scalar() is not None
 
     async def sync_lines(self, configured: Iterable[Line]) -> None:
         """Make the table of lines that of the configuration; a line gone from it stays, marked so, for old calls."""

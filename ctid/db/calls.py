@@ -359,8 +359,9 @@ def _decision_rows(record: CallRecord, before: CallRecord | None) -> list[dict[s
             "rule": decision.rule.value,
             "chosen": decision.chosen,
             "owner": decision.owner,
+            "owner_ticket": decision.owner_ticket,
             "owner_skipped": decision.owner_skipped.value if decision.owner_skipped else None,
-            "considered": [[c.agent, c.talk_seconds, c.idle_since] for c in decision.considered],
+            "considered": [[c.agent, c.talk_seconds, c.idle_since, c.talk_share] for c in decision.considered],
             "skipped": [[reason.value, count] for reason, count in decision.skipped],
         }
         for position, decision in _changed(record.decisions, before.decisions if before else ())
@@ -495,10 +496,11 @@ def _decision(row: Row[Any]) -> Decision:
         rule=Rule(row.rule),
         chosen=row.chosen,
         owner=row.owner,
+        owner_ticket=row.owner_ticket,
         owner_skipped=Skip(row.owner_skipped) if row.owner_skipped else None,
         considered=tuple(
-            Candidate(agent=agent, talk_seconds=talk_seconds, idle_since=idle_since)
-            for agent, talk_seconds, idle_since in row.considered
+            Candidate(agent=agent, talk_seconds=talk_seconds, idle_since=idle_since, talk_share=next(iter(share), None))
+            for agent, talk_seconds, idle_since, *share in row.considered  # those of ctid 0.1 have no share
         ),
         skipped=tuple((Skip(reason), count) for reason, count in row.skipped),
     )

@@ -285,8 +285,9 @@ decisions = Table(
     Column("rule", String, nullable=False),
     Column("chosen", String, nullable=False),
     Column("owner", String),
+    Column("owner_ticket", String),
     Column("owner_skipped", String),
-    Column("considered", JSON, nullable=False),  # [[agent, talk_seconds, idle_since], …]
+    Column("considered", JSON, nullable=False),  # [[agent, talk_seconds, idle_since, talk_share or null], …]
     Column("skipped", JSON, nullable=False),  # [[reason, count], …]
     ForeignKeyConstraint(["pbx", "call_id"], ["calls.pbx", "calls.id"], ondelete="CASCADE"),
 )

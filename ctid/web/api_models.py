@@ -45,6 +45,7 @@ class Considered(_Model):
     agent: str
     talk_seconds: float | None
     idle_since: datetime | None
+    talk_share: float | None
 
 
 class Decision(_Model):
@@ -52,6 +53,7 @@ class Decision(_Model):
     rule: Rule
     chosen: str
     owner: str | None
+    owner_ticket: str | None
     owner_skipped: Skip | None
     considered: list[Considered]
     skipped: dict[Skip, int]

@@ -156,15 +156,9 @@ def _pop(pop: Pop, names: Mapping[AgentId, str]) -> dict[str, Any]:
         "matches": [_contact(contact) for contact in pop.matches],
         "ticket": _ticket(pop.ticket, names) if pop.ticket else None,
         "history": [_ticket(one, names) for one in pop.history if pop.ticket is None or one.id != pop.ticket.id],
-        "why": explaining.why(decision, names, ticket=_owned(pop, decision.owner)) if decision else None,
+        "why": explaining.why(decision, names) if decision else None,
         "notices": list(pop.notices),
     }
-
-
-def _owned(pop: Pop, owner: AgentId | None) -> str | None:
-    """The ticket that made the owner the owner: the caller's newest before this call."""
-    newest = pop.history[0] if pop.history else None
-    return newest.id if newest is not None and newest.owner == owner else None
 
 
 def _contact(contact: Contact) -> dict[str, Any]:
@@ -189,12 +183,14 @@ def _ticket(ticket: Ticket, names: Mapping[AgentId, str]) -> dict[str, Any]:
 class _Considered(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentId
     talk_seconds: float | None = None
+    talk_share: float | None = None
 
 
 class _Decided(msgspec.Struct, frozen=True, kw_only=True):
     rule: Rule
     chosen: AgentId
     owner: AgentId | None = None
+    owner_ticket: str | None = None
     owner_skipped: Skip | None = None
     considered: tuple[_Considered, ...] = ()
     skipped: dict[Skip, int] = msgspec.field(default_factory=dict)
@@ -210,7 +206,12 @@ def _decision(raw: msgspec.Raw) -> Decision | None:
         return None
     nan = float("nan")
     considered = tuple(
-        Candidate(agent=one.agent, talk_seconds=nan if one.talk_seconds is None else one.talk_seconds, idle_since=nan)
+        Candidate(
+            agent=one.agent,
+            talk_seconds=nan if one.talk_seconds is None else one.talk_seconds,
+            idle_since=nan,
+            talk_share=one.talk_share,
+        )
         for one in decided.considered
     )
     return Decision(
@@ -218,6 +219,7 @@ def _decision(raw: msgspec.Raw) -> Decision | None:
         rule=decided.rule,
         chosen=decided.chosen,
         owner=decided.owner,
+        owner_ticket=decided.owner_ticket,
         owner_skipped=decided.owner_skipped,
         considered=considered,
         skipped=tuple(decided.skipped.items()),

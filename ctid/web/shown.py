@@ -81,6 +81,7 @@ def _make(zone: tzinfo) -> Environment:
     filters: dict[str, Any] = {
         "local": local,
         "duration": explaining.duration,
+        "share": explaining.share,
         "iso": iso,
         "word": word,
     }

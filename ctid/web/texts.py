@@ -48,6 +48,7 @@ WORDS: Mapping[str, str] = {
     # rules
     "ticket_owner": _("Ticket owner"),
     "least_talk": _("Least talk today"),
+    "talk_share": _("Least share of talk today"),
     # people
     "agent": _("Agent"),
     "supervisor": _("Supervisor"),

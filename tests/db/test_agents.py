@@ -1,5 +1,7 @@
 """The roster, the log of states without gaps, PINs, and the lines of the configuration."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -79,12 +81,18 @@ async def test_only_an_enabled_agents_own_pin_fits(engine, agent, pin, fits):
     assert not await Agents(engine).check_pin("nobody", "1234")
 
 
-async def test_switching_off_an_agent_nobody_knows_says_so(engine):
-    await add_agents(engine, "a")
+async def test_presence_is_the_states_that_are_over_and_not_offline_joined(engine):
     store = Agents(engine)
-    assert await store.set_enabled("a", enabled=False)
-    assert not (await store.roster())[0].enabled
-    assert not await store.set_enabled("b", enabled=False)
+    ann = [(AgentState.IDLE, 0), (AgentState.TALKING, 10), (AgentState.OFFLINE, 50), (AgentState.IDLE, 70)]
+    await store.save([status(state, NOON + at) for state, at in [*ann, (AgentState.PAUSED, 90)]])
+    bob = [(AgentState.IDLE, 0), (AgentState.OFFLINE, 20)]
+    await store.save([replace(status(state, NOON + at), agent="b") for state, at in bob])
+    assert await store.presences_since(NOON + 30) == [("a", NOON + 10, NOON + 50), ("a", NOON + 70, NOON + 90)]
+    assert await store.presences_since(NOON) == [
+        ("a", NOON, NOON + 50),
+        ("a", NOON + 70, NOON + 90),
+        ("b", NOON, NOON + 20),
+    ]
 
 
 async def test_the_lines_follow_the_configuration_and_those_gone_are_marked(engine):

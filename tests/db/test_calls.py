@@ -90,6 +90,7 @@ WHOLE = CallRecord(
             rule=Rule.LEAST_TALK,
             chosen="a",
             owner="b",
+            owner_ticket="T0",
             owner_skipped=Skip.TRIED,
             considered=(Candidate(agent="a", talk_seconds=12.25, idle_since=NOON - 9.5),),
             skipped=((Skip.OFFLINE, 3), (Skip.TRIED, 1)),
