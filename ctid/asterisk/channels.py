@@ -141,5 +141,15 @@ class Graph:
         return list(found.values())
 
 
+#: Q.850: no such number or route, absent, moved away, out of order.
+NOT_THERE = frozenset({1, 2, 3, 20, 22, 27})
 #: What a Q.850 cause says of a leg that was never answered, where its dial left no status.
-RESULT_BY_CAUSE = MappingProxyType({17: "BUSY", 18: "NOANSWER", 19: "NOANSWER", 20: "CHANUNAVAIL", 21: "REJECTED"})
+RESULT_BY_CAUSE = MappingProxyType(
+    {
+        **dict.fromkeys(NOT_THERE, "CHANUNAVAIL"),
+        **dict.fromkeys((18, 19), "NOANSWER"),
+        **dict.fromkeys((34, 38, 41, 42, 44), "CONGESTION"),
+        17: "BUSY",
+        21: "REJECTED",
+    }
+)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ctid.asterisk import messages as pbx
-from ctid.asterisk.channels import RESULT_BY_CAUSE, Channel, Graph, endpoint_of
+from ctid.asterisk.channels import NOT_THERE, RESULT_BY_CAUSE, Channel, Graph, endpoint_of
 from ctid.domain import events as ev
 from ctid.domain.types import CallId, Direction, LegResult
 
@@ -28,8 +28,6 @@ _RESULTS = MappingProxyType(
     }
 )
 _USER_BUSY = 17  # Q.850
-#: Q.850: no such number or route, absent, moved away, out of order.
-_NOT_THERE = frozenset({1, 2, 3, 20, 22, 27})
 _CALL_REJECTED = 21  # Q.850; Asterisk's DIALSTATUS calls it BUSY
 #: What a channel runs that dials others, and what those run meanwhile.
 _DIALS = frozenset({"Dial", "Queue", "FollowMe"})
@@ -404,6 +402,6 @@ def _exact(dial_status: str | None, cause: int) -> str | None:
         return "REJECTED"
     if cause == _USER_BUSY and dial_status == "NOANSWER":
         return "BUSY"
-    if cause in _NOT_THERE and dial_status == "NOANSWER":
+    if cause in NOT_THERE and dial_status == "NOANSWER":
         return "CHANUNAVAIL"
     return dial_status
