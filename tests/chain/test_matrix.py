@@ -142,7 +142,8 @@ async def picked_up(centre: Centre, number: str) -> None:
     async with centre.site.call("02155700099") as placed:
         await centre.listener.becomes("agent1", "ringing")
         async with centre.site.call("agent2", number) as picking:
-            await centre.listener.becomes("agent2", "talking")
+            await until(lambda: centre.shown("02155700099")[-1]["answered_at"], "the colleague has the caller")
+            await sound(0.3)
             await placed.hang_up()
             await picking.ended()
 
