@@ -465,6 +465,193 @@ async def two_ring(stage: Stage) -> Facts:
     return Facts(title="Two phones ring at once, one answers", calls=[call_])
 
 
+def direct(dialled: str, outcome: str, *legs: Leg, agent: str | None = None) -> Call:
+    """A customer's call that ctid's dialplan never saw."""
+    return Call(
+        caller=CALLER,
+        dialled=dialled,
+        direction="inbound",
+        outcome=outcome,
+        via="direct",
+        agent=agent,
+        legs=list(legs),
+    )
+
+
+def merged(dialled: str) -> Call:
+    """What an agent keyed to come to the call before."""
+    return Call(
+        caller="agent2",
+        dialled=dialled,
+        direction="internal",
+        outcome="merged",
+        via="direct",
+        agent="agent2",
+        merged_into=0,
+    )
+
+
+def lasted(call: SippCall) -> float:
+    """How long a placed call was connected."""
+    return round((_over(call.messages, call.call_id) or 0.0) - (_answered(call.messages, call.call_id) or 0.0), 3)
+
+
+async def own_number(stage: Stage) -> Facts:
+    phone = await stage.phone("agent1")
+    call = await stage.call(dialled="8801")
+    await stage.connected(phone)
+    await asyncio.sleep(0.7)
+    await call.hang_up()
+    await stage.quiet()
+    leg = Leg(party="agent1", result="answered", seconds=seconds(phone))
+    return Facts(
+        title="A customer dials an agent's own number", calls=[direct("8801", "answered", leg, agent="agent1")]
+    )
+
+
+def refused(behaviour: Behaviour, outcome: str, result: str, title: str) -> Callable[[Stage], Awaitable[Facts]]:
+    async def scene(stage: Stage) -> Facts:
+        await stage.phone("agent1", behaviour)
+        call = await stage.call(dialled="8801")
+        await call.ended()
+        await stage.quiet()
+        return Facts(title=title, calls=[direct("8801", outcome, Leg(party="agent1", result=result))])
+
+    return scene
+
+
+async def given_up(stage: Stage) -> Facts:
+    phone = await stage.phone("agent1", "never")
+    call = await stage.call(dialled="8801")
+    await phone.rings()
+    await call.give_up()
+    await stage.quiet()
+    leg = Leg(party="agent1", result="cancelled")
+    return Facts(title="A customer gives up at an agent's own number", calls=[direct("8801", "abandoned", leg)])
+
+
+async def menu(stage: Stage) -> Facts:
+    call = await stage.call(dialled="8820")
+    await call.ended()
+    await stage.quiet()
+    return Facts(title="A menu answers, and nobody else", calls=[direct("8820", "answered")])
+
+
+async def plain_queue(stage: Stage) -> Facts:
+    await stage.phone("agent3", "busy")
+    slow, quick = await stage.phone("agent2", "never"), await stage.phone("agent1", ring=0.5)
+    call = await stage.call(dialled="8811")
+    await slow.rings()
+    await stage.connected(quick)
+    await asyncio.sleep(0.6)
+    await call.hang_up()
+    await stage.quiet()
+    legs = (
+        Leg(party="agent1", result="answered", seconds=seconds(quick)),
+        Leg(party="agent2", result="cancelled"),
+        Leg(party="agent3", result="busy"),
+    )
+    return Facts(title="A queue of the site's own rings all", calls=[direct("8811", "answered", *legs, agent="agent1")])
+
+
+async def forwarded(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    await first.behave("forward", forward_to=f"sip:agent2@127.0.0.1:{stage.pbx.sip_port}")
+    call = await stage.call()
+    await stage.send_to("agent1")
+    await stage.connected(second)
+    await asyncio.sleep(0.7)
+    await call.hang_up()
+    await stage.quiet()
+    legs = Leg(party="agent1", result="cancelled"), Leg(party="agent2", result="answered", seconds=seconds(second))
+    return Facts(title="A phone forwards the caller to a colleague's (302)", calls=[inbound("answered", *legs)])
+
+
+def picked_up(keys: str, title: str) -> Callable[[Stage], Awaitable[Facts]]:
+    async def scene(stage: Stage) -> Facts:
+        await stage.ctid_lives()
+        phone = await stage.phone("agent1", "never")
+        call = await stage.call()
+        await stage.send_to("agent1")
+        await phone.rings()
+        taker = await stage.call("agent2", keys)
+        await taker.answered()
+        await asyncio.sleep(0.8)
+        await call.hang_up()
+        await taker.ended()
+        await stage.quiet()
+        legs = Leg(party="agent1", result="cancelled"), Leg(party="agent2", result="answered", seconds=lasted(taker))
+        return Facts(title=title, calls=[inbound("answered", *legs), merged(keys)])
+
+    return scene
+
+
+async def parked(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    phone = await stage.phone("agent1")
+    call, invite = await stage.routed(phone, "agent1", 0.7)
+    await phone.transfer(invite, f"sip:700@127.0.0.1:{stage.pbx.sip_port}")
+    await stage.pbx.ami.event("ParkedCall")
+    await asyncio.sleep(0.5)
+    taker = await stage.call("agent2", "701")
+    await taker.answered()
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await taker.ended()
+    await stage.quiet()
+    legs = (
+        Leg(party="agent1", result="answered", seconds=seconds(phone)),
+        Leg(party="agent2", result="answered", seconds=lasted(taker)),
+    )
+    return Facts(
+        title="An agent parks the caller, a colleague fetches them", calls=[inbound("answered", *legs), merged("701")]
+    )
+
+
+async def local_alone(stage: Stage) -> Facts:
+    call = await stage.call(dialled="8830")
+    await call.answered()
+    await asyncio.sleep(0.7)
+    await call.hang_up()
+    await stage.quiet()
+    leg = Leg(party="agent3", result="answered", seconds=lasted(call))
+    return Facts(
+        title="A customer reaches an agent who is behind a Local channel",
+        calls=[direct("8830", "answered", leg, agent="agent3")],
+    )
+
+
+async def past_ctid(stage: Stage) -> Facts:
+    customer = await stage.phone("customer")
+    call = await stage.call("agent1", f"6{OTHER}")
+    await stage.connected(customer)
+    await asyncio.sleep(0.7)
+    await call.hang_up()
+    await stage.quiet()
+    legs = [Leg(party=name, result="answered", seconds=seconds(customer)) for name in ("agent1", OTHER)]
+    made = Call(
+        caller="agent1",
+        dialled=f"6{OTHER}",
+        direction="outbound",
+        outcome="answered",
+        via="direct",
+        agent="agent1",
+        legs=legs,
+    )
+    return Facts(title="An agent calls a customer straight through the trunk", calls=[made])
+
+
+async def customer_busy(stage: Stage) -> Facts:
+    await stage.phone("customer", "busy")
+    call = await stage.call("agent1", f"9{OTHER}")
+    await call.ended()
+    await stage.quiet()
+    legs = [Leg(party=name, result="busy") for name in ("agent1", OTHER)]
+    made = Call(caller="agent1", dialled=OTHER, direction="outbound", outcome="busy", via="direct", legs=legs)
+    return Facts(title="An agent calls a customer who is busy", calls=[made])
+
+
 SCENES: dict[str, Callable[[Stage], Awaitable[Facts]]] = {
     "answered": answered,
     "no-answer-then-next": then_next("never", "no_answer", "An agent does not answer, the next one does"),
@@ -488,7 +675,22 @@ SCENES: dict[str, Callable[[Stage], Awaitable[Facts]]] = {
     "feature-code": feature_code,
     "local-stays": through_local("801", "A phone is dialled through a Local channel that stays"),
     "local-optimized": through_local("802", "A phone is dialled through a Local channel that is optimized away"),
+    "local-to-local": through_local("805", "A phone is dialled through two Local channels, one behind the other"),
     "two-ring": two_ring,
+    "own-number": own_number,
+    "own-number-gone": refused(
+        "gone", "failed", "unreachable", "A customer dials an agent whose phone is not there (404)"
+    ),
+    "own-number-given-up": given_up,
+    "menu": menu,
+    "plain-queue": plain_queue,
+    "forwarded": forwarded,
+    "picked-up": picked_up("*8", "A colleague takes the ringing call of the group"),
+    "picked-up-by-name": picked_up("*81", "A colleague takes the ringing call of one phone"),
+    "parked": parked,
+    "local-alone": local_alone,
+    "past-ctid": past_ctid,
+    "customer-busy": customer_busy,
 }
 
 

@@ -339,10 +339,14 @@ class SippCall(_Sipp):
         theirs, mine = (reply.headers[name].rpartition("tag=")[2] for name in ("to", "from"))
         return "Replaces=" + quote(f"{reply.call_id};to-tag={theirs};from-tag={mine}", safe="")
 
+    @property
+    def call_id(self) -> str:
+        return self.messages[0].call_id
+
     async def give_up(self) -> None:
         """Hangs up before anyone answered; returns when the PBX has agreed."""
-        invite = await until(lambda: next(iter(self.messages), None), f"{self.name} calls")
-        await self._tell_to_hang_up(invite.call_id)
+        await until(lambda: self.messages, f"{self.name} calls")
+        await self._tell_to_hang_up(self.call_id)
         await self.ended()
 
     @property

@@ -6,11 +6,15 @@ two parties in it. Keyed by Uniqueid, never by name. Events of different channel
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 #: Channels of these technologies carry no party: they play announcements, spy, or hold a place.
 _PROPS = frozenset({"Message", "Surrogate", "CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "ParkAnn", "AsyncGoto"})
+#: What phones and trunks are; a Local channel is a wire.
+TECHNOLOGIES = ("PJSIP/", "SIP/", "IAX2/")
+_NUMBER = re.compile(r"[+*#0-9]+")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +63,25 @@ def endpoint_of(channel_name: str) -> str:
         return channel_name
     stem = rest.rpartition("-")[0] or rest
     return stem.partition("@")[0] if channel_name.startswith("Local/") else stem
+
+
+def number_dialled(channel_name: str, dial_string: str) -> str | None:
+    """The number that was dialled through an endpoint, ``None`` where the endpoint itself was.
+
+    ``02155667788`` of ``02155667788@trunk`` (PJSIP, SIP), ``trunk/02155667788`` (SIP, IAX2), ``trunk/sip:02155667788@host``
+    (PJSIP). A phone may be dialled by its contact, ``agent7/sip:agent7@host``; IAX2 writes ``user:secret@peer``, SIP
+    ``user@host``: what has other than a number's characters is no number.
+    """
+    head, slash, tail = dial_string.partition("/")
+    if slash:
+        number = tail.partition("/")[0]
+        if number.startswith(("sip:", "sips:")):
+            number = number.partition(":")[2].partition("@")[0]
+    else:
+        number, at, _ = head.partition("@")
+        if not at or channel_name.startswith("IAX2/"):
+            return None
+    return number if _NUMBER.fullmatch(number) and number != endpoint_of(channel_name) else None
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """A recorded AMI stream through tracker and core: no PBX, no database, no clock.
 
-Law: the same code as live. Every endpoint that is dialled counts as its own agent; a stream without ``Timestamp`` headers has
-an order but no times, and its calls get none.
+Law: the same code as live. Every phone in the stream counts as its own agent, signed in from the begin; a stream without
+``Timestamp`` headers has an order but no times, and its calls get none.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import nan
 
+from ctid.asterisk import messages as said
+from ctid.asterisk.channels import TECHNOLOGIES, endpoint_of, number_dialled
 from ctid.asterisk.messages import WANTED, parse
 from ctid.asterisk.tracker import Tracker
 from ctid.asterisk.wire import Framer, Message
 from ctid.domain.acd import Acd
 from ctid.domain.actions import Action, LookUpCaller, SaveCall
-from ctid.domain.events import CallerLookupFailed, Event
-from ctid.domain.types import CallId, CallRecord, Decision, LegRecord, Line, Policy, Talk
+from ctid.domain.events import CallerLookupFailed, Event, LegOffered, Request, RosterLoaded, SignInAsked
+from ctid.domain.types import Agent, CallId, CallRecord, Decision, LegRecord, Line, Policy, Talk
 
 
 def replay(
@@ -26,18 +28,57 @@ def replay(
 
     Raises ``WireError`` for bytes that are no AMI.
     """
-    acd = Acd(policy or Policy(), lines, pbx, endpoints_are_agents=True)
+    told = [read for message in _messages(chunks) if (read := parse(message)) is not None]
+    acd = Acd(policy or Policy(), lines, pbx)
+    for event in _staffed(phones(told)):
+        acd.handle(event)
     calls: dict[CallId, CallRecord] = {}
-    timed = False
     tracker = Tracker()
-    for message in _messages(chunks):
-        timed = timed or message.at is not None
-        told = parse(message)
-        for event in tracker.feed(told) if told is not None else ():
+    for read in told:
+        for event in tracker.feed(read):
             for action in _handle(acd, event):
                 if isinstance(action, SaveCall):
                     calls[action.call.id] = action.call
+    timed = any(read.at is not None for read in told)
     return [call if timed else _untimed(call) for call in calls.values()]
+
+
+def phones(told: Iterable[said.PbxEvent]) -> list[str]:
+    """The endpoints in a stream that are people's phones, not trunks.
+
+    A phone is dialled by its own name or contact; it says its own name as the caller's number; or it calls out by
+    ``ctid-outbound`` or keys a feature code. A trunk is dialled with a number, and brings numbers in. Where a Local channel
+    leads to no other, someone is behind it.
+    """
+    found: dict[str, None] = {}
+    channels: dict[str, str] = {}
+    tracker = Tracker()
+    for event in told:
+        phone: str | None = None
+        match event:
+            case said.ChannelSeen(uniqueid=uniqueid, channel=name) if name.startswith(TECHNOLOGIES):
+                channels[uniqueid] = name
+                if uniqueid == event.linkedid and event.caller == endpoint_of(name):
+                    phone = name
+            case said.DialBegan(dest_id=uniqueid, dial_string=string) if uniqueid in channels:
+                if "/sip" in (string or "") or number_dialled(channels[uniqueid], string or "") is None:
+                    phone = channels[uniqueid]
+            case said.CallEnteredCtid(uniqueid=uniqueid, outbound=True, file=None) | said.CodeKeyed(uniqueid=uniqueid):
+                phone = channels.get(uniqueid)
+        if phone is not None:
+            found[endpoint_of(phone)] = None
+        for offered in tracker.feed(event):
+            if isinstance(offered, LegOffered) and not offered.originator and offered.leg_id not in channels:
+                found[offered.endpoint] = None
+    return list(found)
+
+
+def _staffed(endpoints: Iterable[str]) -> Iterator[Event]:
+    """Someone sits at each phone."""
+    agents = tuple(Agent(id=endpoint, name=endpoint, phone=endpoint) for endpoint in endpoints)
+    yield RosterLoaded(at=0.0, agents=agents)
+    for agent in agents:
+        yield SignInAsked(at=0.0, request=Request(agent=agent.id, id="replay"), phone=agent.phone)
 
 
 def _handle(acd: Acd, event: Event) -> Iterator[Action]:

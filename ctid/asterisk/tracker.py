@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ctid.asterisk import messages as pbx
-from ctid.asterisk.channels import NOT_THERE, RESULT_BY_CAUSE, Channel, Graph, endpoint_of
+from ctid.asterisk.channels import NOT_THERE, RESULT_BY_CAUSE, Channel, Graph, endpoint_of, number_dialled
 from ctid.domain import events as ev
 from ctid.domain.types import CallId, Direction, LegResult
 
@@ -204,8 +204,8 @@ class Tracker:
         channel.dialled = True
         channel.dialled_at = self._at
         self._graph.lead(channel)
-        number, at, _ = (e.dial_string or "").partition("@")
-        if at and channel.known:  # a trunk was dialled: the party is the number, not the trunk
+        number = number_dialled(channel.name, e.dial_string or "")
+        if number is not None and channel.known:  # a trunk was dialled: the party is the number, not the trunk
             yield self._offered(channel, number)
 
     def _on_dial_state(self, e: pbx.DialMoved) -> Iterator[ev.Event]:

@@ -87,15 +87,10 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
 
 
 class Acd:
-    """Automatic call distribution as a state machine.
+    """Automatic call distribution as a state machine."""
 
-    ``endpoints_are_agents`` makes an agent of every endpoint that is dialled, for streams recorded without a roster.
-    """
-
-    def __init__(
-        self, policy: Policy, lines: tuple[Line, ...], pbx: str, *, endpoints_are_agents: bool = False
-    ) -> None:
-        self.world = World(policy=policy, lines=lines, pbx=pbx, endpoints_are_agents=endpoints_are_agents)
+    def __init__(self, policy: Policy, lines: tuple[Line, ...], pbx: str) -> None:
+        self.world = World(policy=policy, lines=lines, pbx=pbx)
 
     @property
     def next_deadline(self) -> float | None:

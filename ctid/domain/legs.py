@@ -33,7 +33,8 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
     if leg is not None:
         leg.confirmed = leg.confirmed or event.witnessed
         leg.endpoint = event.endpoint
-        if event.party != event.endpoint:  # a snapshot knows the trunk, not the number that was dialled through it
+        # A snapshot knows the trunk, not the number dialled through it. Of an agent the phone is the party, however dialled.
+        if event.party != event.endpoint and leg.agent is None:
             leg.party = event.party
         if leg.live and leg.agent is not None:
             seat(world, leg, call)
@@ -41,14 +42,11 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         return
     if event.originator and ((call.entered and call.direction is Direction.INBOUND) or agent is None):
         return  # the caller is no leg of their own call, unless they are one of the agents
-    if agent is None and world.endpoints_are_agents and not event.originator:
-        agent = event.endpoint
-        world.desk(staff.unlisted(agent), event.at)
     leg = Leg(
         id=event.leg_id,
         agent=agent,
         endpoint=event.endpoint,
-        party=event.party,
+        party=event.party if agent is None else event.endpoint,
         offered_at=event.at,
         originator=event.originator,
         offered=offered,

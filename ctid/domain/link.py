@@ -57,7 +57,7 @@ def _restore_live(world: World, call: Call, at: float) -> None:
     for leg in call.legs.values():
         if leg.live and leg.agent is not None:
             # An agent gone from the roster still ends the call they are in.
-            world.desk(staff.unlisted(leg.agent, enabled=False), at)
+            world.desk(staff.unlisted(leg.agent), at)
             legs.seat(world, leg, call)
             talk = leg.talking
             if talk is not None and talk.customer:

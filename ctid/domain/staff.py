@@ -303,6 +303,6 @@ def _answer(world: World, request: ev.Request, error: str | None = None) -> None
         world.do(Reply(request=request, error=error))
 
 
-def unlisted(agent_id: AgentId, *, enabled: bool = True) -> Agent:
-    """An agent whom no roster names: a replayed endpoint, or someone who left in mid-call."""
-    return Agent(id=agent_id, name=agent_id, enabled=enabled)
+def unlisted(agent_id: AgentId) -> Agent:
+    """An agent whom no roster names: someone who left in mid-call."""
+    return Agent(id=agent_id, name=agent_id, enabled=False)

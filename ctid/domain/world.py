@@ -53,7 +53,6 @@ class World:
     policy: Policy
     lines: tuple[Line, ...]
     pbx: str
-    endpoints_are_agents: bool = False
     linked: bool = False
     lost_at: float | None = None
     desks: dict[AgentId, Desk] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctid.asterisk.channels import Channel, Graph, endpoint_of
+from ctid.asterisk.channels import Channel, Graph, endpoint_of, number_dialled
 from ctid.asterisk.tracker import _result
 
 
@@ -30,6 +30,31 @@ def test_a_channels_endpoint(channel: str, endpoint: str) -> None:
     assert endpoint_of(channel) == endpoint
 
 
+@pytest.mark.parametrize(
+    ("channel", "dial_string", "number"),
+    [
+        ("PJSIP/agent7-00000001", "agent7", None),
+        ("PJSIP/1007-00000001", "1007", None),
+        ("PJSIP/1007-00000001", "1007/sip:1007@10.0.0.7:5060", None),
+        ("PJSIP/agent7-00000001", "agent7/sip:x8f2@10.0.0.7:5060;transport=ws", None),
+        ("PJSIP/trunk-00000001", "02155667788@trunk", "02155667788"),
+        ("PJSIP/trunk-00000001", "trunk/sip:+862155667788@provider.example", "+862155667788"),
+        ("SIP/1007-00000001", "1007", None),
+        ("SIP/trunk-00000001", "trunk/02155667788", "02155667788"),
+        ("SIP/trunk-00000001", "02155667788@trunk", "02155667788"),
+        ("IAX2/branch-42", "branch/02155667788", "02155667788"),
+        ("IAX2/branch-42", "me:4711@branch/02155667788", "02155667788"),
+        ("IAX2/branch-42", "me:4711@branch", None),
+        ("IAX2/branch-42", "4711@branch", None),
+        ("PJSIP/agent7-00000001", "", None),
+    ],
+)
+def test_whether_a_phone_was_dialled_or_a_number_through_a_trunk(
+    channel: str, dial_string: str, number: str | None
+) -> None:
+    assert number_dialled(channel, dial_string) == number
+
+
 def channel(name: str, **more: object) -> Channel:
     return Channel(id=name, name=name, call="1", endpoint=endpoint_of(name), seen_at=0.0, **more)  # type: ignore[arg-type]
 
@@ -39,6 +64,7 @@ def channel(name: str, **more: object) -> Channel:
     [
         ("NOANSWER", 0, "no_answer"),
         ("NOANSWER", 19, "no_answer"),
+        ("NOANSWER", 1, "unreachable"),
         ("NOANSWER", 17, "busy"),
         ("NOANSWER", 21, "rejected"),
         ("BUSY", 17, "busy"),
@@ -49,6 +75,8 @@ def channel(name: str, **more: object) -> Channel:
         ("CANCEL", 0, "cancelled"),
         (None, 21, "rejected"),
         (None, 17, "busy"),
+        (None, 1, "unreachable"),
+        (None, 34, "failed"),
         (None, 16, "cancelled"),
         ("MOON", 0, "failed"),
     ],

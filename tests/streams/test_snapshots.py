@@ -55,7 +55,8 @@ class Pbx:
         names = {"Call": "CTID_CALL", "Seq": "CTID_SEQ", "Did": "CTID_DID"}
         known |= {variable: headers[key] for key, variable in names.items() if headers.get(key)}
         if headers["UserEvent"] == "CtidStart":
-            known["CTID_FILE"] = headers["File"]
+            if "File" in headers:  # the first of a call an agent makes has none
+                known["CTID_FILE"] = headers["File"]
             self.channels[uid]["Context"] = "ctid-out" if headers["Direction"] == "outbound" else "ctid-start"
         if context := _CONTEXT_AFTER.get(headers["UserEvent"]):
             self.channels[uid]["Context"] = context
