@@ -102,15 +102,23 @@ def test_a_call_cut_short_is_still_under_way() -> None:
     assert "Hangup" not in names
 
 
-def test_half_of_a_mixed_floor_is_idle() -> None:
-    states = {state.value: count for state, count in deciding.mixed(20).agents_by_state().items() if count}
-    assert states == {"idle": 10, "paused": 4, "offline": 6}
+def test_of_ten_agents_on_a_busy_day_six_are_idle() -> None:
+    day = deciding.Day(100)
+    states = {state.value: count for state, count in day.acd.agents_by_state().items() if count}
+    assert states == {"idle": 60, "talking": 20, "paused": 10, "offline": 10}
     assert {state.value: count for state, count in floor(3).agents_by_state().items() if count} == {"idle": 3}
 
 
-def test_a_decision_is_timed_again_and_again() -> None:
-    acd = floor(2)
-    assert all(deciding.decision_seconds(acd, number) >= 0 for number in range(5))
+def test_a_day_goes_on_call_by_call_while_it_is_measured() -> None:
+    day = deciding.Day(20)
+    assert all(took > 0 for took in day.calls(5))
+    assert day.acd.agents_by_state()["idle"] == 12
+
+
+def test_a_crowd_stays_as_large_as_it_was() -> None:
+    crowd = deciding.Crowd(30)
+    assert all(took > 0 for took in crowd.seconds(5))
+    assert crowd.acd.waiting() == 30
 
 
 def test_a_wait_ends_with_the_first_phone_that_is_rung() -> None:
