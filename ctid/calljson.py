@@ -33,6 +33,7 @@ def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
         "merged_into": call.merged_into,
         "ticket_ids": list(call.ticket_ids),
         "agent": call.agent,
+        "owner": call.owner,
         "legs": [_leg(leg) for leg in call.legs],
         "recordings": [_recording(recording, paths=paths) for recording in call.recordings],
         "decisions": [decision_json(decision) for decision in call.decisions],

@@ -70,7 +70,7 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     for leg in call.legs:
         if leg.agent is not None or leg.party != call.caller:
             moments += _leg(leg, names.get(leg.agent, leg.agent) if leg.agent else leg.party)
-    end = _end(call)
+    end = _end(call, names)
     last = call.ended_at if call.ended_at is not None else max(moment.at for moment in moments)
     moments += [Moment(at=last, kind=Kind.RECORDING, text=_recording(recording)) for recording in call.recordings]
     moments.sort(key=lambda moment: inf if isnan(moment.at) else moment.at)
@@ -262,12 +262,16 @@ def _recording(recording: RecordingRecord) -> str:
             return f"The recording is missing: there is no file{tickets}."
 
 
-def _end(call: CallRecord) -> Moment | None:
+def _end(call: CallRecord, names: Names) -> Moment | None:
     if call.ended_at is None:
         return None
     text = _ENDED[call.outcome] if call.outcome else "The call ended."
     if call.merged_into:
         text = f"The call was merged into {call.merged_into}."
+    elif call.owner is not None and call.answered_at is None and call.via is not Via.DIRECT and call.callback is None:
+        text += (
+            f" {names.get(call.owner, call.owner)}, who owned the caller's newest ticket, was told of a missed call."
+        )
     return Moment(at=call.ended_at, kind=Kind.CALL, text=text)
 
 

@@ -31,6 +31,7 @@ def test_a_call_has_the_contracts_keys_and_forms():
             "merged_into",
             "ticket_ids",
             "agent",
+            "owner",
             "legs",
             "recordings",
             "decisions",

@@ -158,6 +158,11 @@ def test_a_call_under_way_has_no_end_and_a_ringing_phone() -> None:
     assert texts(record)[-1] == "Li Wei's phone is ringing."
 
 
+def test_a_call_nobody_answered_names_the_owner_who_was_told() -> None:
+    record = call(ended_at=1_795_000_009.0, outcome=Outcome.ABANDONED, owner="7")
+    assert texts(record)[-1].endswith("Li Wei, who owned the caller's newest ticket, was told of a missed call.")
+
+
 def test_a_call_the_fallback_took_says_so() -> None:
     assert "fallback queue" in texts(call(via=Via.FAILSAFE))[0]
 

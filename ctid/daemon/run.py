@@ -121,6 +121,7 @@ class _Daemon:
             recent = await calls.load(since=(self._seen_at or now) - REMEMBERED_SECONDS)
             midnight, _ = day_bounds(now, self._acd.world.zone)
             talks = await calls.talks_since(midnight)
+            in_vain = await calls.in_vain(self._settings.ami.pbx, midnight)
             stays = await calls.stays(self._settings.ami.pbx, now - 2 * HOUR)
             shares = self._acd.world.policy.fairness is Rule.TALK_SHARE
             presences = await agents.presences_since(midnight) if shares else []
@@ -135,6 +136,7 @@ class _Daemon:
                 talks=tuple(talks),
                 waits=tuple(from_books(stays, now)),
                 presences=tuple(presences),
+                in_vain=tuple(in_vain),
             )
         )
         if not self._settings.recordings.root.is_dir():

@@ -96,7 +96,9 @@ class Agents:
                 await connection.execute(statement.on_conflict_do_update(index_elements=[lines.c.name], set_=row))
 
 
-_PEOPLE = select(agents.c.id, agents.c.name, agents.c.phone, agents.c.level, agents.c.enabled).order_by(agents.c.id)
+_PEOPLE = select(agents.c.id, agents.c.name, agents.c.phone, agents.c.code, agents.c.level, agents.c.enabled).order_by(
+    agents.c.id
+)
 _SERVING = select(agent_lines.c.agent_id, agent_lines.c.line).order_by(agent_lines.c.line)
 _PRESENT = (
     select(agent_state_changes)
@@ -115,8 +117,10 @@ def _roster(connection: Connection) -> tuple[Agent, ...]:
     for agent, line in connection.execute(_SERVING):
         lines_of[agent].append(line)
     return tuple(
-        Agent(id=id_, name=name, phone=phone, level=level, lines=tuple(lines_of.get(id_, ())), enabled=enabled)
-        for id_, name, phone, level, enabled in connection.execute(_PEOPLE)
+        Agent(
+            id=id_, name=name, phone=phone, code=code, level=level, lines=tuple(lines_of.get(id_, ())), enabled=enabled
+        )
+        for id_, name, phone, code, level, enabled in connection.execute(_PEOPLE)
     )
 
 

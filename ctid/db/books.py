@@ -297,9 +297,10 @@ class Books:
 
 
 def _of_agent(agent: AgentId) -> ColumnElement[bool]:
-    """The agent was rung by the call, whoever talked last."""
+    """The agent was rung by the call, whoever talked last, or nobody answered who owns the caller's newest ticket."""
     mine = legs.c.pbx == calls.c.pbx, legs.c.call_id == calls.c.id, legs.c.agent == agent
-    return or_(calls.c.agent == agent, select(legs.c.id).where(*mine).exists())
+    missed = and_(calls.c.owner == agent, calls.c.answered_at.is_(None), calls.c.ended_at.is_not(None))
+    return or_(calls.c.agent == agent, missed, select(legs.c.id).where(*mine).exists())
 
 
 def _like(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -178,6 +178,27 @@ class Calls:
             rows = (await connection.execute(query)).all()
         return [_stay(row) for row in rows]
 
+    async def in_vain(self, pbx: str, since: float) -> list[tuple[str, int]]:
+        """Who rang in vain since then (Unix seconds), and how often: the contact's id, else the number as the PBX gave it."""
+        caller = func.coalesce(calls.c.contact_id, calls.c.caller)
+        query = (
+            select(caller, func.count())
+            .where(
+                calls.c.pbx == pbx,
+                calls.c.started_at >= instant(since),
+                calls.c.direction == Direction.INBOUND.value,
+                calls.c.via != Via.DIRECT.value,
+                calls.c.answered_at.is_(None),
+                calls.c.ended_at.is_not(None),
+                calls.c.outcome != Outcome.MERGED.value,
+                calls.c.callback.is_(None),
+                caller.is_not(None),
+            )
+            .group_by(caller)
+        )
+        async with reading(self._engine) as connection:
+            return [(row[0], row[1]) for row in await connection.execute(query)]
+
     async def _read(self, query: Select[Any]) -> list[CallRecord]:
         async with reading(self._engine) as connection:
             rows = (await connection.execute(query)).all()
@@ -306,6 +327,7 @@ def _call_row(record: CallRecord) -> dict[str, Any]:
         "via": record.via.value,
         "merged_into": record.merged_into,
         "agent": record.agent,
+        "owner": record.owner,
         "callback": record.callback,
         "diversions": [[d.at, d.line, d.reason.value, d.to] for d in record.diversions],
     }
@@ -419,6 +441,7 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
             via=Via(row.via),
             merged_into=row.merged_into,
             agent=row.agent,
+            owner=row.owner,
             callback=row.callback,
             ticket_ids=tuple(tickets_of[key]),
             legs=tuple(legs_of[key]),

@@ -15,6 +15,7 @@ Cells = Mapping[str, str]
 _TOPIC_KEY = re.compile(r"\w[\w.@-]{0,63}")  # the same as config's AGENT_ID: MQTT takes no other
 _TECHNOLOGY = re.compile(r"^(?:PJSIP|SIP|IAX2)/", re.IGNORECASE)
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the dialplan lets through to Dial()
+_CODE = re.compile(r"[0-9]{1,16}")
 _PIN = re.compile(r"[0-9]{4,16}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -116,6 +117,15 @@ def pin(cell: Cells, column: str) -> str | None:
         return None
     if not _PIN.fullmatch(given):
         raise BadCell(f"{column}: is not 4 to 16 digits")
+    return given
+
+
+def code(cell: Cells, column: str) -> str | None:
+    given = cell[column]
+    if not given:
+        return None
+    if not _CODE.fullmatch(given):
+        raise BadCell(f"{column}: {shown(given)} cannot be keyed in at a phone; give 1 to 16 digits")
     return given
 
 

@@ -74,10 +74,11 @@ class _Row:
 
 @dataclass(slots=True, kw_only=True)
 class _Known:
-    """What is in the database already: ids, the agents' PIN hashes, the contacts' customers."""
+    """What is in the database already: ids, the agents' PIN hashes and codes, the contacts' customers."""
 
     ids: dict[Kind, set[str]] = field(default_factory=dict)
     pins: dict[str, str | None] = field(default_factory=dict)
+    agent_of_code: dict[str, str] = field(default_factory=dict)
     customers_of: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -90,7 +91,7 @@ _TABLES: dict[Kind, Table] = {
 _COLUMNS: dict[Kind, tuple[str, ...]] = {
     Kind.CUSTOMERS: ("id", "name", "level", "notes"),
     Kind.CONTACTS: ("id", "customer_id", "name", "department", "title", "level", "numbers", "notes"),
-    Kind.AGENTS: ("id", "name", "phone", "level", "pin", "lines", "email"),
+    Kind.AGENTS: ("id", "name", "phone", "code", "level", "pin", "lines", "email"),
     Kind.TICKETS: (
         *("id", "customer_id", "contact_id", "owner", "subject"),
         *("category", "severity", "status", "created_at", "resolved_at"),
@@ -148,10 +149,12 @@ async def _known(engine: AsyncEngine) -> _Known:
     async with reading(engine) as connection:
         for kind, table in _TABLES.items():
             known.ids[kind] = set((await connection.scalars(select(table.c.id))).all())
-        for row in await connection.execute(select(agents.c.id, agents.c.pin_hash)):
+        for row in await connection.execute(select(agents.c.id, agents.c.pin_hash, agents.c.code)):
             known.pins[row.id] = row.pin_hash
-        for row in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
-            known.customers_of[row.id] = row.customer_id
+            if row.code is not None:
+                known.agent_of_code[row.code] = row.id
+        for contact in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
+            known.customers_of[contact.id] = contact.customer_id
     return known
 
 
@@ -162,7 +165,7 @@ def _read(kind: Kind, line: Line, known: _Known, site: Site) -> _Row:
         case Kind.CONTACTS:
             return _contact(line.cells, known, site)
         case Kind.AGENTS:
-            return _agent(line.cells)
+            return _agent(line.cells, known)
         case Kind.TICKETS:
             return _ticket(line.cells, known, site)
 
@@ -205,10 +208,14 @@ def _contact(cell: Cells, known: _Known, site: Site) -> _Row:
     return _Row(values=values, numbers=numbers)
 
 
-def _agent(cell: Cells) -> _Row:
+def _agent(cell: Cells, known: _Known) -> _Row:
     values: dict[str, Any] = {"id": cells.topic_key(cell, "id"), "name": cells.text(cell, "name", needed=True)}
     if "phone" in cell:
         values["phone"] = cells.endpoint(cell, "phone")
+    if "code" in cell:
+        values["code"] = code = cells.code(cell, "code")
+        if code is not None and (other := known.agent_of_code.setdefault(code, values["id"])) != values["id"]:
+            raise BadCell(f"code: {code} is the code of agent {cells.shown(other)}; give each agent one of their own")
     if "level" in cell:
         values["level"] = cells.whole(cell, "level", 1, 3) or 1
     if "email" in cell:

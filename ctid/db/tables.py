@@ -114,6 +114,7 @@ agents = Table(
     Column("id", String, primary_key=True),
     Column("name", Text, nullable=False),
     Column("phone", Text),  # the endpoint; NULL for hot desk
+    Column("code", String, unique=True),  # keyed in at a phone in place of the id
     Column("level", Integer, nullable=False, server_default="1"),
     Column("pin_hash", String),
     Column("email", Text),
@@ -206,6 +207,7 @@ calls = Table(
     Column("via", String, nullable=False),
     Column("merged_into", String),
     Column("agent", String),
+    Column("owner", String),  # of the caller's newest ticket, when they rang
     Column("callback", String),  # the call whose caller is called back: this one, or the one it was made for
     Column("diversions", JSON, nullable=False, server_default="[]"),  # [[at, line, reason, to], …]
     Index(None, "id"),

@@ -208,6 +208,8 @@ class Call(Watched):
     contact_id: str | None = None
     customer_id: str | None = None
     agent: AgentId | None = None
+    owner: AgentId | None = None  # of the caller's newest ticket
+    missed: bool = False  # over without an answer, and told
     ticket_wanted_by: AgentId | None = None  # answered, but who is calling is not known yet
     recording_path: str | None = None
     callback: CallId | None = None  # the call whose caller is called back: this one, or the one it is made for
@@ -244,6 +246,8 @@ class Call(Watched):
             contact_id=record.contact_id,
             customer_id=record.customer_id,
             agent=record.agent,
+            owner=record.owner,
+            missed=record.ended_at is not None,
             recording_path=next((r.path for r in record.recordings), None),
             recordings={r.id: r for r in record.recordings},
             callback=record.callback,
@@ -319,6 +323,7 @@ class Call(Watched):
             merged_into=self.merged_into,
             ticket_ids=tickets,
             agent=self.agent,
+            owner=self.owner,
             legs=tuple(leg.record() for leg in self.legs.values()),
             recordings=tuple(
                 RecordingRecord(

@@ -393,7 +393,7 @@ class BooksRestored(Event):
 
     ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at,
     ended_at) of customer talk that touches today, ``presences`` likewise (agent, since, until) of states other than offline,
-    ``waits`` those of the last hour that were answered.
+    ``waits`` those of the last hour that were answered, ``in_vain`` how often each caller rang in vain today.
     """
 
     last_seen_at: float
@@ -402,6 +402,7 @@ class BooksRestored(Event):
     talks: tuple[tuple[AgentId, LegId, float, float], ...]
     presences: tuple[tuple[AgentId, float, float], ...] = ()
     waits: tuple[Wait, ...] = ()
+    in_vain: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
     world.presence.restore(tuple((agent, SESSION, since, until) for agent, since, until in event.presences), event.at)
     for wait in event.waits:
         world.last_hour.note(wait)
+    world.in_vain.restore(event.in_vain, event.at)
     for status in event.statuses:
         staff.restore(world, status, event.at)
         if (desk := world.desks.get(status.agent)) is not None:

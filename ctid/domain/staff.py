@@ -155,10 +155,11 @@ def on_code(world: World, event: ev.CodeDialled) -> None:
     if event.call_id is not None and (call := world.call(event.call_id)) is not None:
         call.direction = Direction.INTERNAL  # whoever's phone it is, no customer calls
     if event.command == "sign_in":
-        if event.agent is None or event.pin is None or not _may_try(world, event.endpoint, event.agent, event.at):
+        agent = _keyed(world, event.agent)
+        if agent is None or event.pin is None or not _may_try(world, event.endpoint, agent, event.at):
             world.do(Say(channel=event.channel, seq=event.seq, word="denied"))
             return
-        request = ev.Request(agent=event.agent, channel=event.channel, seq=event.seq)
+        request = ev.Request(agent=agent, channel=event.channel, seq=event.seq)
         world.pin_checks[request] = event.endpoint
         world.do(CheckPin(request=request, pin=event.pin))
         return
@@ -216,6 +217,13 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
 
 
 # -- within ------------------------------------------------------------------------------------------------------------
+
+
+def _keyed(world: World, keyed: str | None) -> AgentId | None:
+    """Whose id or code was keyed in: an id before a code. What is neither's is checked like an id, and as slowly refused."""
+    if keyed is None or keyed in world.desks:
+        return keyed
+    return next((desk.id for desk in world.desks.values() if desk.agent.code == keyed), keyed)
 
 
 def _may_try(world: World, phone: Endpoint, agent: AgentId, at: float) -> bool:

@@ -137,12 +137,14 @@ class Skip(StrEnum):
 class Agent:
     """A person who answers calls, as the roster has them.
 
-    ``lines`` names the lines this agent serves besides those whose own configuration names the agent.
+    ``code`` is what they key in at a phone in place of an id that has letters. ``lines`` names the lines this agent serves
+    besides those whose own configuration names the agent.
     """
 
     id: AgentId
     name: str
     phone: Endpoint | None = None
+    code: str | None = None
     level: int = 1
     lines: tuple[str, ...] = ()
     enabled: bool = True
@@ -383,6 +385,7 @@ class CallRecord:
     merged_into: CallId | None = None
     ticket_ids: tuple[str, ...] = ()
     agent: AgentId | None = None
+    owner: AgentId | None = None  # of the caller's newest ticket
     legs: tuple[LegRecord, ...] = ()
     recordings: tuple[RecordingRecord, ...] = ()
     decisions: tuple[Decision, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ctid.domain import callbacks, keeping, leaving, legs, serving
+from ctid.domain import callbacks, keeping, leaving, legs, missed, serving
 from ctid.domain import events as ev
 from ctid.domain.actions import LookUpCaller, NoteCallEnded, NoteOddity
 from ctid.domain.call import Call, Hold, Phase, outcome_of
@@ -41,7 +41,8 @@ def on_call_started(world: World, event: ev.CallStarted) -> None:
         call.confirmed = call.confirmed or event.witnessed
         call.endpoint = call.endpoint or event.endpoint
         return
-    from_agent = world.is_agents_phone(event.endpoint)
+    # A feature code is dialled at a phone, be it one where nobody sits yet; no service number begins like one.
+    from_agent = world.is_agents_phone(event.endpoint) or (event.dialled or "").startswith("*")
     call = Call(
         changed=world.changed_calls,
         id=event.call_id,
@@ -195,6 +196,8 @@ def _caller_known(world: World, event: ev.CallerIdentified | ev.CallerLookupFail
         call.file = file
         call.contact_id = file.contact.id if file.contact is not None else None
         call.customer_id = file.customer_id
+        if call.direction is Direction.INBOUND:
+            call.owner = missed.owner_of(world, call)
         for leg in call.legs.values():  # the phone already rings: the screen learns who it is
             if leg.pop is not None and leg.live:
                 world.pop(call, leg, leg.pop.state, event.at)
@@ -202,6 +205,7 @@ def _caller_known(world: World, event: ev.CallerIdentified | ev.CallerLookupFail
         if call.answered_at is not None and call.direction is Direction.INBOUND:
             callbacks.on_caller_served(world, call, event.at)
     keeping.want_ticket(world, call, event.at)
+    missed.note(world, call, event.at)
     if call.phase is Phase.HELD:
         serving.hold(world, call, event.at)
 
@@ -243,6 +247,7 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
         if recording.state is RecordingState.RECORDING:
             keeping.measure(world, call, recording.path)
     _end(world, call, event.at)
+    missed.note(world, call, event.at)
     if call.calls_back:
         callbacks.on_attempt_over(world, call, event.at, event.certainty)
 

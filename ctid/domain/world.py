@@ -18,6 +18,7 @@ from ctid.domain.agent import Desk, Phone
 from ctid.domain.announcing import LastHour
 from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.events import Request
+from ctid.domain.invain import InVain
 from ctid.domain.ledger import Ledger
 from ctid.domain.seating import Seating
 from ctid.domain.timers import Timers
@@ -27,6 +28,7 @@ from ctid.domain.types import (
     AgentState,
     AgentStatus,
     CallId,
+    Direction,
     Endpoint,
     Line,
     Policy,
@@ -80,6 +82,7 @@ class World:
     changed_calls: set[CallId] = field(default_factory=set)
     ledger: Ledger = field(init=False)
     presence: Ledger = field(init=False)  # seconds signed in, counted as the ledger counts talk
+    in_vain: InVain = field(init=False)
     zone: ZoneInfo = field(init=False)
     _seating: Seating = field(init=False)
     _room: WaitingRoom = field(init=False)
@@ -102,6 +105,7 @@ class World:
             changed_phones=self.changed_phones,
         )
         self.zone = ZoneInfo(self.policy.timezone)
+        self.in_vain = InVain(self.zone)
         self.line_by_number = {_digits(number): line for line in reversed(self.lines) for number in line.numbers}
         self.line_by_name = {line.name: line for line in self.lines}
 
@@ -194,9 +198,28 @@ class World:
             file=call.file,
             ticket=ticket,
             decision=call.decisions[-1] if leg.offered and call.decisions else None,
-            notices=call.notices,
+            notices=self._notices(call, at),
         )
         self.do(ShowPop(pop=leg.pop))
+
+    def _notices(self, call: Call, at: float) -> tuple[str, ...]:
+        """What whoever takes this call should know besides who it is."""
+        if call.direction is not Direction.INBOUND:
+            return call.notices
+        notices = list(call.notices)
+        if vain := self.in_vain.times(call, at):
+            notices.append(f"Rang in vain {'once' if vain == 1 else f'{vain} times'} today.")
+        if call.file.contact is None and call.file.matches:
+            notices.append(f"{len(call.file.matches)} people share this number.")
+        if call.customer_id is not None:
+            others = sum(
+                other.customer_id == call.customer_id and other.live and other.direction is Direction.INBOUND
+                for other in self.calls.values()
+                if other is not call
+            )
+            if others:
+                notices.append(f"{others} more {'call' if others == 1 else 'calls'} of this customer at this moment.")
+        return tuple(notices)
 
     def settle(self, at: float) -> list[Action]:
         """All that this event led to, with the books on what it touched; the slate is clean afterwards."""

@@ -83,6 +83,7 @@ class Call(_Model):
     merged_into: str | None
     ticket_ids: list[str]
     agent: str | None
+    owner: str | None
     legs: list[Leg]
     recordings: list[Recording]
     decisions: list[Decision]

@@ -190,6 +190,7 @@ async def test_a_cell_may_hold_quotes_and_line_breaks_and_lines_are_counted_as_a
         ("agents", "id=#;name=Ann", "id: '#' may hold letters, digits and . _ - @ only, the first no sign"),
         ("agents", "id=a;name=Ann;level=4", "level: '4' is not a number from 1 to 3"),
         ("agents", "id=a;name=Ann;pin=12", "pin: is not 4 to 16 digits"),
+        ("agents", "id=a;name=Ann;code=7x", "code: '7x' cannot be keyed in at a phone; give 1 to 16 digits"),
         (
             "agents",
             "id=a;name=Ann;phone=x&SIP/y",
@@ -318,3 +319,16 @@ async def test_ten_thousand_lines_come_in_with_progress(engine, bring):
     contact = (await Callers(engine, country="CN").identify("13800139999")).contact
     assert contact is not None
     assert contact.id == "p9999"
+
+
+async def test_two_agents_never_have_one_code(engine, bring):
+    done = await bring("agents", "id,name,code\na,Ann,7001\nb,Bo,7001\nc,Cy,\nd,Di,\n")
+    assert [str(bad.reason) for bad in done.bad] == [
+        "code: 7001 is the code of agent 'a'; give each agent one of their own"
+    ]
+    assert [(agent.id, agent.code) for agent in await Agents(engine).roster()] == [
+        ("a", "7001"),
+        ("c", None),
+        ("d", None),
+    ]
+    assert (await bring("agents", "id,name,code\na,Ann,7001\n")).bad == ()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ctid.domain import actions as act
 from ctid.domain import events as ev
-from ctid.domain.types import AgentState
+from ctid.domain.types import Agent, AgentState, Direction, Outcome
 from tests.domain.desk import Centre, of
 from tests.domain.test_visits import restarted
 
@@ -72,3 +72,104 @@ def test_a_sign_in_without_ctid_seats_nobody():
     centre = Centre("ann", signed_in=False)
     obeyed(centre, "ann", "sign_in")
     assert centre.state("ann") is AgentState.OFFLINE
+
+
+# -- feature codes as calls --------------------------------------------------------------------------------------------
+
+
+def dials(centre: Centre, phone: str, code: str, call: str = "f1") -> None:
+    """A feature code is dialled at a phone, and the PBX answers."""
+    centre.tell(ev.CallStarted(at=centre.now, call_id=call, caller=phone, dialled=code, endpoint=phone))
+    centre.tell(ev.LegOffered(at=centre.now, call_id=call, leg_id=call, endpoint=phone, party=phone, originator=True))
+    centre.tell(ev.LegAnswered(at=centre.now, call_id=call, leg_id=call))
+
+
+def keys(centre: Centre, phone: str, agent: str, pin: str, *, right: bool, call: str = "f1") -> list[act.Action]:
+    made = centre.tell(
+        ev.CodeDialled(
+            at=centre.now,
+            endpoint=phone,
+            channel=f"PJSIP/{phone}-1",
+            seq=1,
+            command="sign_in",
+            agent=agent,
+            pin=pin,
+            call_id=call,
+        )
+    )
+    [check] = of(act.CheckPin, made)
+    return centre.tell(ev.PinChecked(at=centre.now, request=check.request, ok=right))
+
+
+def test_a_feature_code_is_an_internal_call_that_was_answered_also_at_a_phone_where_nobody_sits_yet():
+    ann = Agent(id="ann", name="Ann")
+    for phone in ("spare", "ann"):
+        centre = Centre(agents=[ann])
+        dials(centre, phone, "*11")
+        assert not of(act.LookUpCaller, centre.log), "no customer calls"
+        assert [s.word for s in of(act.Say, keys(centre, phone, "ann", "1234", right=True))] == ["ok"]
+        centre.wait(2)
+        centre.hangs_up("f1", "f1")
+        call = centre.calls["f1"]
+        assert (call.direction, call.outcome) == (Direction.INTERNAL, Outcome.ANSWERED)
+        assert call.answered_at is not None
+
+
+def test_whoever_hangs_up_before_keying_anything_made_an_internal_call_too():
+    centre = Centre(agents=[Agent(id="ann", name="Ann")])
+    dials(centre, "spare", "*11")
+    centre.hangs_up("f1", "f1")
+    assert (centre.calls["f1"].direction, centre.calls["f1"].outcome) == (Direction.INTERNAL, Outcome.ANSWERED)
+
+
+def test_an_agent_whose_id_has_letters_signs_in_by_their_code():
+    centre = Centre(agents=[Agent(id="ann", name="Ann", code="7001"), Agent(id="bob", name="Bob", code="7002")])
+    dials(centre, "spare", "*11")
+    assert [s.word for s in of(act.Say, keys(centre, "spare", "7002", "1234", right=True))] == ["ok"]
+    assert centre.acd.world.desks["bob"].phone == "spare"
+    assert centre.state("ann") is AgentState.OFFLINE
+
+
+def test_an_id_of_digits_comes_before_anothers_code():
+    centre = Centre(agents=[Agent(id="7001", name="Zhao"), Agent(id="ann", name="Ann", code="7001")])
+    dials(centre, "spare", "*11")
+    keys(centre, "spare", "7001", "1234", right=True)
+    assert centre.acd.world.desks["7001"].phone == "spare"
+    assert centre.state("ann") is AgentState.OFFLINE
+
+
+def test_wrong_pins_count_for_the_agent_whether_id_or_code_was_keyed():
+    centre = Centre(agents=[Agent(id="ann", name="Ann", code="7001")])
+    for number, keyed in enumerate(["ann", "7001"] * 2 + ["ann"]):
+        keys(centre, f"phone{number}", keyed, "0000", right=False)
+    made = centre.tell(
+        ev.CodeDialled(
+            at=centre.now, endpoint="other", channel="PJSIP/other-1", seq=1, command="sign_in", agent="7001", pin="1234"
+        )
+    )
+    assert of(act.CheckPin, made) == []
+    assert [s.word for s in of(act.Say, made)] == ["denied"]
+
+
+# -- coming and going, noted -------------------------------------------------------------------------------------------
+
+
+def test_coming_moving_pausing_resuming_and_going_are_each_noted_once():
+    centre = Centre("ann", "bob")
+    centre.log.clear()
+    centre.sign_in("ann", "ann")  # sits there already
+    centre.pause("ann")
+    centre.resume("ann")
+    centre.resume("ann")
+    centre.sign_in("ann", "bob")
+    noted = [(n.agent, n.news.value, n.phone, n.reason) for n in of(act.NoteAgent, centre.log)]
+    assert noted == [
+        ("ann", "paused", "ann", "lunch"),
+        ("ann", "resumed", "ann", "lunch"),
+        ("bob", "signed_out", "bob", None),
+        ("ann", "signed_in", "bob", None),
+    ]
+
+
+def test_a_restart_notes_no_sign_ins():
+    assert of(act.NoteAgent, restarted(Centre("ann"), down=4).log) == []
