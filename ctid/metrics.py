@@ -23,7 +23,7 @@ from prometheus_client import (
     start_http_server,
 )
 
-from ctid.domain.types import AgentState, Direction, Outcome, RecordingState, Rule
+from ctid.domain.types import AgentState, CallbackState, Direction, Outcome, RecordingState, Rule
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # ships none
 
@@ -46,6 +46,7 @@ AMI_EVENTS = frozenset(
         "Hold",
         "Newchannel",
         "Newstate",
+        "OriginateResponse",
         "Unhold",
         "UserEvent",
     ]
@@ -82,6 +83,10 @@ POP_SECONDS = Histogram(
     registry=REGISTRY,
 )
 CALLS_WAITING = Gauge("ctid_calls_waiting", "Callers who wait for an agent.", registry=REGISTRY)
+CALLBACKS = Counter("ctid_callbacks", "Callbacks that came to an end, by which.", ["outcome"], registry=REGISTRY)
+CALLBACKS_WAITING = Gauge(
+    "ctid_callbacks_waiting", "Callers who are to be called back, but those being called now.", registry=REGISTRY
+)
 LONGEST_WAIT = Gauge(
     "ctid_longest_wait_seconds",
     "How long the caller who waits longest has waited; 0 without one.",
@@ -110,6 +115,8 @@ for _rule in Rule:
     DECISIONS.labels(rule=_rule.value)
 for _state in AgentState:
     AGENTS.labels(state=_state.value)
+for _final in (state for state in CallbackState if state.final):
+    CALLBACKS.labels(outcome=_final.value)
 for _closed in RecordingState:
     RECORDINGS.labels(state=_closed.value)
 _BY_EVENT = {name: _AMI_EVENTS_TOTAL.labels(event=name) for name in (*sorted(AMI_EVENTS), "other")}

@@ -85,6 +85,7 @@ class Asterisk:
         self.sip_port, self.ami_port, self.trunk_port = free_port(), free_port(), free_port()
         self.phones = {name: free_port() for name in agents}
         self.ami_username, self.ami_secret = "ctid", secrets.token_hex(12)
+        self.originate_username, self.originate_secret = "ctid-originate", secrets.token_hex(12)
         self.monitor_dir = self.folder / "spool" / "monitor"
         self.cel_file = self.folder / "log" / "cel-custom" / "ctid.csv"
         self.cdr_file = self.folder / "log" / "cdr-custom" / "ctid.csv"
@@ -219,7 +220,10 @@ class Asterisk:
             write = all
             writetimeout = 5000
             """,
-            (DIALPLAN / "manager.conf.sample").read_text().replace("CHANGE-ME", self.ami_secret),
+            (DIALPLAN / "manager.conf.sample")
+            .read_text()
+            .replace("CHANGE-ME-TOO", self.originate_secret)
+            .replace("CHANGE-ME", self.ami_secret),
         )
         self._write("cel.conf", (DIALPLAN / "cel.conf.sample").read_text())
         self._write("cel_custom.conf", (DIALPLAN / "cel_custom.conf.sample").read_text())

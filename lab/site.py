@@ -159,6 +159,8 @@ host = "127.0.0.1"
 port = {self.asterisk.ami_port}
 username = "{self.asterisk.ami_username}"
 secret = "{self.asterisk.ami_secret}"
+originate_username = "{self.asterisk.originate_username}"
+originate_secret = "{self.asterisk.originate_secret}"
 pbx = "lab"
 
 [state]

@@ -42,6 +42,7 @@ _WRONG: Final = ("Authentication failed", "Permission denied")
 REREAD_SECONDS: Final = 10.0
 
 _BOOTED: Final = "FullyBooted"
+_ORIGINATED: Final = "OriginateResponse"
 
 
 class AmiError(Exception):
@@ -180,7 +181,8 @@ class _Session(AMIProtocol):  # type: ignore[misc]
                 if request is not None:
                     request.add_message(message)
                     continue
-                if action.startswith(self.link.own_ids):  # the answer came after its deadline
+                # The answer came after its deadline; but how a call went that another link asked for is news.
+                if action.startswith(self.link.own_ids) and message.name != _ORIGINATED:
                     continue
             if not message.name:
                 log.warning("ami.stray_response", response=message.get("Response"), message=message.get("Message"))

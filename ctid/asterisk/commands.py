@@ -19,7 +19,16 @@ import structlog
 
 from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
 from ctid.asterisk.wire import Message
-from ctid.domain.actions import Announce, Beat, Overflow, PlayMusic, RenewRecording, Ring, Say
+from ctid.domain.actions import (
+    Announce,
+    Beat,
+    OfferCallback,
+    Overflow,
+    PlayMusic,
+    RenewRecording,
+    Ring,
+    Say,
+)
 from ctid.domain.events import RouteRefused
 
 log = structlog.get_logger(__name__)
@@ -93,7 +102,7 @@ class Commands:
             self._checking = asyncio.ensure_future(self._link.call("Getvar", {"Variable": "CTID_EPOCH"}))
             self._checking.add_done_callback(on_reply)
 
-    def carry_out(self, action: Route | RenewRecording | Beat, *, decided_at: float) -> None:
+    def carry_out(self, action: Route | RenewRecording | OfferCallback | Beat, *, decided_at: float) -> None:
         """Send the action now, or drop it with a line in the log; never raises, never waits.
 
         ``decided_at`` is the time of the event that led to it, by the clock ``now``.
@@ -115,6 +124,8 @@ class Commands:
                 self._route(action, f"say:{word}:", word, decided_at)
             case RenewRecording():
                 self._renew(action, decided_at)
+            case OfferCallback():
+                self._offer_callback(action, decided_at)
 
     def _route(self, action: Route, verb: str, word: str, decided_at: float) -> None:
         channel, seq = action.channel, action.seq
@@ -169,6 +180,23 @@ class Commands:
             self._link.send_now(_doorbell(action.channel), on_reply=on_reply, deadline=DEADLINE)
         except (AmiError, ValueError) as error:
             failed(str(error))
+
+    def _offer_callback(self, action: OfferCallback, decided_at: float) -> None:
+        """Digit 1 works from now on; an offer that does not arrive is one that was not made."""
+
+        def on_reply(error: AmiError | None) -> None:
+            if error is not None:
+                log.warning("callback.not_offered", call=action.call_id, error=str(error))
+
+        offer = {"Channel": action.channel, "Variable": "CTID_OFFER", "Value": "1"}
+        try:
+            self._link.send_now(("Setvar", offer), on_reply=on_reply, deadline=DEADLINE)
+        except (AmiError, ValueError) as error:
+            on_reply(AmiError(str(error)))
+            return
+        if action.sound is not None:
+            say = Say(channel=action.channel, seq=action.seq, word=action.sound)
+            self._route(say, f"say:{action.sound}:", action.sound, decided_at)
 
     def _beat(self, action: Beat) -> None:
         """Renew the lease as of the core's own time: a core that lags behind loses it, however promptly it is sent."""

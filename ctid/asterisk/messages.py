@@ -134,6 +134,18 @@ class CallerOverflowed(PbxEvent, frozen=True, gc=False, kw_only=True):
     to: str | None
 
 
+class CallbackPressed(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """``UserEvent CtidCallback``."""
+
+    uniqueid: str
+
+
+class OriginateFailed(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """``OriginateResponse`` of a call that came to nothing; ``uniqueid`` is the one that was asked for."""
+
+    uniqueid: str
+
+
 class CallerInFailsafe(PbxEvent, frozen=True, gc=False, kw_only=True):
     """``UserEvent CtidFailsafe``."""
 
@@ -276,6 +288,16 @@ def _ctid_overflow(m: Message) -> CallerOverflowed:
     return CallerOverflowed(at=m.at, uniqueid=m.headers["Uniqueid"], to=m.get("To"))
 
 
+def _ctid_callback(m: Message) -> CallbackPressed:
+    return CallbackPressed(at=m.at, uniqueid=m.headers["Uniqueid"])
+
+
+def _originate_response(m: Message) -> OriginateFailed:
+    if m.headers["Response"] != "Failure":
+        raise ValueError("the call's own channel tells the rest")
+    return OriginateFailed(at=m.at, uniqueid=m.headers["Uniqueid"])
+
+
 def _ctid_failsafe(m: Message) -> CallerInFailsafe:
     return CallerInFailsafe(at=m.at, uniqueid=m.headers["Uniqueid"])
 
@@ -317,6 +339,7 @@ _EVENTS: MappingProxyType[str, Callable[[Message], PbxEvent]] = MappingProxyType
         "Hold": _hold,
         "Unhold": _hold,
         "DeviceStateChange": device_changed,
+        "OriginateResponse": _originate_response,
     }
 )
 _USER_EVENTS: MappingProxyType[str, Callable[[Message], PbxEvent]] = MappingProxyType(
@@ -324,6 +347,7 @@ _USER_EVENTS: MappingProxyType[str, Callable[[Message], PbxEvent]] = MappingProx
         "CtidStart": _ctid_start,
         "CtidWait": _ctid_wait,
         "CtidOverflow": _ctid_overflow,
+        "CtidCallback": _ctid_callback,
         "CtidFailsafe": _ctid_failsafe,
         "CtidEnd": _ctid_end,
         "CtidAgent": _ctid_agent,

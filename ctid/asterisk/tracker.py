@@ -64,6 +64,8 @@ class Tracker:
             pbx.CallEnteredCtid: self._on_start,
             pbx.CallerWaits: self._on_wait,
             pbx.CallerOverflowed: self._on_overflow,
+            pbx.CallbackPressed: self._on_callback,
+            pbx.OriginateFailed: self._on_originate_failed,
             pbx.CallerInFailsafe: self._on_failsafe,
             pbx.VisitEnded: self._on_visit_ended,
             pbx.CodeKeyed: self._on_code,
@@ -319,6 +321,15 @@ class Tracker:
     def _on_overflow(self, e: pbx.CallerOverflowed) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:
             yield ev.CallOverflowed(at=self._at, call_id=channel.call, to=e.to or "hangup")
+
+    def _on_callback(self, e: pbx.CallbackPressed) -> Iterator[ev.Event]:
+        if (channel := self._graph.channels.get(e.uniqueid)) is not None:
+            yield ev.CallbackAsked(at=self._at, call_id=channel.call)
+
+    def _on_originate_failed(self, e: pbx.OriginateFailed) -> Iterator[ev.Event]:
+        """Of a phone that was rung its channel tells more; without one, the PBX could not reach the phone."""
+        if e.uniqueid not in self._graph.channels:
+            yield ev.CallNotMade(at=self._at, call_id=e.uniqueid, result=LegResult.UNREACHABLE)
 
     def _on_failsafe(self, e: pbx.CallerInFailsafe) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:

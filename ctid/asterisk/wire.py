@@ -20,6 +20,8 @@ LONGEST_MESSAGE: Final = 4 * 1024 * 1024
 LONGEST_LINE: Final = 1022
 MOST_HEADERS: Final = 127
 
+#: Names a channel that may never have been made, so without a Linkedid.
+_CHANNEL_ALONE: Final = b"OriginateResponse"
 _BANNER: Final = b"Asterisk Call Manager"
 _EVENT: Final = b"Event: "
 _RESPONSE: Final = b"Response: "
@@ -166,7 +168,7 @@ class Framer:
             broken = True
             lines = [line for line in lines if len(line) == 2]
             headers = dict(lines)
-        if not headers or (self._strict and not self._whole(lines, headers, broken=broken)):
+        if not headers or (self._strict and not self._whole(name, lines, headers, broken=broken)):
             return None
         if "\\" in text:
             _unescape_names(lines, headers)
@@ -177,9 +179,9 @@ class Framer:
         at = None if stamp is None else _seconds(stamp)
         return Message(name.decode("utf-8", "surrogateescape"), headers, at, repeated)
 
-    def _whole(self, lines: list[list[str]], headers: dict[str, str], *, broken: bool) -> bool:
+    def _whole(self, name: bytes, lines: list[list[str]], headers: dict[str, str], *, broken: bool) -> bool:
         """Whether nothing was written into the message, and nothing but it stands where it stands."""
-        if "Channel" in headers and not headers.keys() >= {"Uniqueid", "Linkedid"}:
+        if "Channel" in headers and name != _CHANNEL_ALONE and not headers.keys() >= {"Uniqueid", "Linkedid"}:
             self._cut = _MOST_BETWEEN
         elif not broken and (len(headers) == len(lines) or _may_repeat(lines)):
             if not self._cut:

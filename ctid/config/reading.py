@@ -51,6 +51,7 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
     ami = data.get("ami", {})
     if pbx and isinstance(ami, dict) and "secret" not in ami and not any(f.startswith("ami.secret") for f in faults):
         faults.append("ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file")
+    faults += _callbacks(data, pbx=pbx)
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
@@ -93,7 +94,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _exposed(path: Path, data: Mapping[str, Any]) -> list[str]:
     """A warning when everyone on the machine can read secrets in the file."""
-    holds = any(isinstance(found := data.get(section), dict) and key in found for section, key in SECRETS[:2]) or (
+    holds = any(isinstance(found := data.get(section), dict) and key in found for section, key in SECRETS[:3]) or (
         isinstance(base := data.get("database"), dict) and re.search(r"://[^/@]*:[^/@]+@", str(base.get("url")))
     )
     if holds and path.stat().st_mode & 0o004:
@@ -160,6 +161,27 @@ def _default_database(data: dict[str, Any]) -> None:
     state, database = data.get("state", {}), data.setdefault("database", {})
     if isinstance(state, dict) and isinstance(database, dict) and "url" not in database:
         database["url"] = f"sqlite:///{state.get('directory', DEFAULT_STATE)}/ctid.db"
+
+
+def _callbacks(data: Mapping[str, Any], *, pbx: bool) -> list[str]:
+    """What a line that calls back needs elsewhere; sought in the raw data, so that all faults show together."""
+    lines, ami, routing = data.get("lines"), data.get("ami", {}), data.get("routing", {})
+    calling = (
+        [n for n, line in enumerate(lines, 1) if isinstance(line, dict) and line.get("callback") is True]
+        if isinstance(lines, list)
+        else []
+    )
+    faults: list[str] = []
+    if calling and pbx and isinstance(ami, dict) and "originate_secret" not in ami:
+        faults.append(
+            f"lines[{calling[0]}].callback: needs a second AMI user; add [ctid-originate] of manager.conf.sample to"
+            " manager.conf and write its secret as [ami] originate_secret, or name an originate_secret_file"
+        )
+    if calling and isinstance(routing, dict) and "country" not in routing:
+        faults.append(
+            f"lines[{calling[0]}].callback: needs [routing] country; name it, for only its own numbers are called back"
+        )
+    return faults
 
 
 def _duplicates(data: Mapping[str, Any]) -> list[str]:

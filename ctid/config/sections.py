@@ -31,6 +31,7 @@ from ctid.config.values import (
     Prefix,
     ReadableFile,
     Secret,
+    Sound,
     Special,
     Text,
     Timezone,
@@ -49,13 +50,18 @@ class Section(BaseModel):
 
 
 class Ami(Section):
-    """The PBX's manager interface. ``pbx`` is the namespace of call ids; ``ctid web`` needs no ``secret``."""
+    """The PBX's manager interface. ``pbx`` is the namespace of call ids; ``ctid web`` needs no secret.
+
+    ``originate_username`` is the second user, who makes calls and nothing else, for lines that call back.
+    """
 
     pbx: Word = "pbx"
     host: Text = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 5038
     username: Text = "ctid"
     secret: Secret | None = None
+    originate_username: Text = "ctid-originate"
+    originate_secret: Secret | None = None
     tls: bool = False
     ca_file: ReadableFile | None = None
 
@@ -96,6 +102,12 @@ class Routing(Section):
     round_pause_seconds: Annotated[float, seconds(0, 120)] = 5.0
     fairness: Fairness = "least_talk"
     holidays: DayRanges = ()
+    callback_after_seconds: Annotated[float, seconds(0, 3500)] = 10.0
+    callback_retry_seconds: Annotated[float, seconds(10, 86400)] = 300.0
+    callback_tries: Annotated[int, Field(ge=1, le=20)] = 3
+    callback_expires_seconds: Annotated[float, seconds(60, 604800)] = 86400.0
+    callback_most: Annotated[int, Field(ge=1, le=10000)] = 100
+    callback_dial: Literal["national", "e164"] = "national"
 
 
 class LineSection(Section):
@@ -118,6 +130,8 @@ class LineSection(Section):
     level_gate: bool = False
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     owner_from_outside: bool = True
+    callback: bool = False
+    callback_sound: Sound | None = None
 
 
 class Recordings(Section):
@@ -184,8 +198,14 @@ class Settings(Section):
     def secrets(self) -> tuple[str, ...]:
         """The secrets in clear, for ``log.setup`` to keep out of the log."""
         inside = urlsplit(self.database.url.get_secret_value()).password
-        clear = [secret.get_secret_value() for secret in (self.ami.secret, self.mqtt.password) if secret is not None]
+        kept = (self.ami.secret, self.ami.originate_secret, self.mqtt.password)
+        clear = [secret.get_secret_value() for secret in kept if secret is not None]
         return tuple(clear + ([inside] if inside else []))
+
+    @property
+    def calls_back(self) -> bool:
+        """Whether any line does, so that the second AMI user is needed."""
+        return any(line.callback for line in self.lines)
 
     def policy(self) -> Policy:
         """The figures the core routes by."""
@@ -199,6 +219,11 @@ class Settings(Section):
             round_pause_seconds=routing.round_pause_seconds,
             cool_down_seconds=routing.cool_down_seconds,
             missed_in_a_row=routing.missed_in_a_row,
+            callback_after_seconds=routing.callback_after_seconds,
+            callback_retry_seconds=routing.callback_retry_seconds,
+            callback_tries=routing.callback_tries,
+            callback_expires_seconds=routing.callback_expires_seconds,
+            callback_most=routing.callback_most,
         )
 
     def domain_lines(self) -> tuple[Line, ...]:
@@ -216,6 +241,8 @@ class Settings(Section):
                 music=line.music,
                 announce_seconds=line.announce_seconds,
                 priority=line.priority,
+                callback=line.callback,
+                callback_sound=line.callback_sound,
                 hours=line.hours,
                 holidays=(self.routing.holidays if line.hours else ()) + line.holidays,
                 special_hours=line.special_hours,
@@ -231,4 +258,4 @@ SECTIONS: dict[str, type[BaseModel]] = {
 } | {"lines": LineSection}
 
 #: The keys that may be given as ``KEY_file``, a file with the secret as its only line.
-SECRETS = (("ami", "secret"), ("mqtt", "password"), ("database", "url"))
+SECRETS = (("ami", "secret"), ("ami", "originate_secret"), ("mqtt", "password"), ("database", "url"))

@@ -253,6 +253,15 @@ def _overflow(value: str) -> str:
     return value
 
 
+def _sound(value: str) -> str:
+    # As with overflow: the dialplan keeps no other characters.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError(
+            f"{shown(value)} is no sound file; write its name without folder and ending, as in offer-callback"
+        )
+    return value
+
+
 def _fairness(value: str) -> str:
     if value not in ("least_talk", "talk_share"):
         raise ValueError(f"{shown(value)} is no rule; write least_talk or talk_share")
@@ -286,6 +295,7 @@ AgentIds = Annotated[tuple[str, ...] | None, PlainValidator(_agents)]
 Hours = Annotated[tuple[OpenHours, ...], PlainValidator(_hours)]
 DayRanges = tuple[Annotated[Days, PlainValidator(_days)], ...]
 Special = Annotated[tuple[SpecialHours, ...], PlainValidator(_special_hours)]
+Sound = Annotated[str, AfterValidator(_sound)]
 OverflowWord = Annotated[str, AfterValidator(_overflow)]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -29,7 +30,10 @@ _READERS = 2
 
 
 class Answers:
-    """``now`` gives the PBX's clock in Unix seconds; ``tasks`` takes each question's task."""
+    """``now`` gives the PBX's clock in Unix seconds; ``tasks`` takes each question's task.
+
+    ``dial_back`` says how a number is called back, ``None`` of one that must not be.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Answers:
         root: Path,
         inbox: Inbox,
         now: Callable[[], float],
+        dial_back: Callable[[str | None], str | None],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._engine = engine
@@ -47,6 +52,7 @@ class Answers:
         self._root = root
         self._inbox = inbox
         self._now = now
+        self._dial_back = dial_back
         self._tasks = tasks
         self._readers = asyncio.Semaphore(_READERS)
         self._lookups = 0
@@ -75,6 +81,7 @@ class Answers:
             log.warning("caller.lookup_failed", call=action.call_id, error=str(fault))
             self._inbox.put(CallerLookupFailed(at=self._now(), call_id=action.call_id))
         else:
+            file = replace(file, dial_back=self._dial_back(file.number))
             self._inbox.put(CallerIdentified(at=self._now(), call_id=action.call_id, file=file))
         finally:
             self._lookups -= 1

@@ -20,11 +20,11 @@ LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resync:
-    """The PBX's state at ``at`` by its clock, and what CEL says happened since it was last seen."""
+    """The PBX's state at ``at`` by its clock, and what CEL says happened since it was last seen; ``None``: there is no CEL."""
 
     at: float
     snapshot: Snapshot
-    gap: list[Event]
+    gap: list[Event] | None
 
 
 #: A batch of live messages, the PBX's state after a login, or one event from elsewhere.

@@ -16,6 +16,7 @@ from ctid import metrics
 from ctid.asterisk.commands import Commands, Route
 from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import parse
+from ctid.asterisk.originating import Originator
 from ctid.asterisk.snapshots import told_as_events
 from ctid.asterisk.tracker import Tracker
 from ctid.asterisk.wire import Message
@@ -40,6 +41,7 @@ class RoutingLoop:
         inbox: Inbox,
         commands: Commands,
         fallback: Fallback,
+        originator: Originator,
         mqtt: MqttDoor,
         writer: Writer,
         answers: Answers,
@@ -50,7 +52,9 @@ class RoutingLoop:
         self._inbox = inbox
         self._commands = commands
         self._fallback = fallback
+        self._originator = originator
         self._mqtt = mqtt
+        self._writer = writer
         self._now = now
         self._on_tick = on_tick
         self._tracker = Tracker()
@@ -64,11 +68,14 @@ class RoutingLoop:
                 act.Announce: self._command,
                 act.Say: self._command,
                 act.KeepMember: fallback.keep,
+                act.OfferCallback: self._command,
+                act.Originate: self._originate,
                 act.Beat: lambda a: commands.carry_out(a, decided_at=a.at),
                 act.LookUpCaller: answers.look_up,
                 act.CheckPin: answers.check_pin,
                 act.RenewRecording: self._command,
                 act.MeasureRecording: answers.measure,
+                act.KeepCallback: self._keep_callback,
                 act.OpenTicket: writer.open_ticket,
                 act.SaveCall: lambda a: writer.save_call(a.call),
                 act.SaveAgent: lambda a: writer.save_agent(a.status),
@@ -121,23 +128,33 @@ class RoutingLoop:
             self.handle(LinkLost(at=resync.at))
         self._tracker = Tracker()
         self._linked = True
-        for event in resync.gap:
+        for event in resync.gap or ():
             self.handle(event)
         for event in told_as_events(self._tracker, resync.snapshot, resync.at):
             self.handle(event)
-        self.handle(LinkOpened(at=resync.at))
+        self.handle(LinkOpened(at=resync.at, gap_told=resync.gap is not None))
         self._fallback.opened()
         log.info(
             "pbx.resynced",
             channels=len(resync.snapshot.channels),
             bridges=len(resync.snapshot.bridges),
-            backfilled=len(resync.gap),
+            backfilled=len(resync.gap or ()),
         )
 
     # -- actions that are more than one call -----------------------------------------------------------------------
 
-    def _command(self, action: Route | act.RenewRecording) -> None:
+    def _command(self, action: Route | act.RenewRecording | act.OfferCallback) -> None:
         self._commands.carry_out(action, decided_at=self._decided_at)
+
+    def _originate(self, action: act.Originate) -> None:
+        self._originator.carry_out(action, decided_at=self._decided_at)
+
+    def _keep_callback(self, action: act.KeepCallback) -> None:
+        kept = action.callback
+        self._writer.save_callback(kept)
+        if kept.state.final:
+            metrics.CALLBACKS.labels(outcome=kept.state.value).inc()
+        log.info("callback", call=kept.id, state=kept.state.value, agent=kept.agent, tries=kept.tries, why=kept.why)
 
     def _show_pop(self, action: act.ShowPop) -> None:
         pop = action.pop

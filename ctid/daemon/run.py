@@ -14,10 +14,12 @@ import signal
 import socket
 import ssl
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import structlog
+from pydantic import SecretStr
 
 from ctid import metrics
 from ctid.asterisk import cel
@@ -25,7 +27,8 @@ from ctid.asterisk.client import AmiDown, AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
 from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import WANTED
-from ctid.config import Settings
+from ctid.asterisk.originating import Originator
+from ctid.config import Ami, Settings
 from ctid.daemon.answers import Answers
 from ctid.daemon.inbox import Inbox, Resync
 from ctid.daemon.loop import RoutingLoop
@@ -33,14 +36,16 @@ from ctid.daemon.nightly import Nights
 from ctid.daemon.writer import Writer
 from ctid.db import migrations, reports
 from ctid.db.agents import Agents
+from ctid.db.callbacks import Callbacks
 from ctid.db.callers import Callers
-from ctid.db.calls import Calls
+from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.numbers import dial_back
 from ctid.db.session import DatabaseFault, Engine, engine, faults
 from ctid.domain.acd import Acd
 from ctid.domain.announcing import HOUR, from_books
-from ctid.domain.events import BooksRestored, Event, LinkLost, RosterLoaded, TimePassed
+from ctid.domain.events import BooksRestored, CallbacksRestored, Event, LinkLost, RosterLoaded, TimePassed
 from ctid.domain.ledger import day_bounds
-from ctid.domain.types import Agent, Rule
+from ctid.domain.types import Agent, CallbackState, CallRecord, Rule
 from ctid.domain.world import REMEMBERED_SECONDS
 from ctid.mqtt.client import MqttDoor
 from ctid.notify import Notifier
@@ -100,6 +105,8 @@ class _Daemon:
             self._link, epoch=secrets.token_hex(16), now=self._link.pbx_now, on_refused=self._inbox.put
         )
         self._fallback = Fallback(self._link)
+        self._originate_link = _originate_link(settings)
+        self._originator = Originator(self._originate_link, now=self._link.pbx_now, on_refused=self._inbox.put)
         self._mqtt = MqttDoor(settings, node_name(settings.ami.pbx), self._inbox.put)
         self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now)
         self._notifier = Notifier()
@@ -107,6 +114,7 @@ class _Daemon:
         self._roster: tuple[Agent, ...] = ()
         self._seen_at: float | None = None  # the PBX's clock when it was last heard and all of it was handled
         self._ticked_at: float | None = None
+        self._acts = False  # since it began to act on this PBX, nobody else has
 
     async def restore(self) -> None:
         """Give the core the roster, and the books as the last run left them."""
@@ -162,6 +170,7 @@ class _Daemon:
                     root=self._settings.recordings.root,
                     inbox=self._inbox,
                     now=self._link.pbx_now,
+                    dial_back=self._dial_back,
                     tasks=tasks,
                 )
                 loop = RoutingLoop(
@@ -169,6 +178,7 @@ class _Daemon:
                     inbox=self._inbox,
                     commands=self._commands,
                     fallback=self._fallback,
+                    originator=self._originator,
                     mqtt=self._mqtt,
                     writer=self._writer,
                     answers=answers,
@@ -178,6 +188,8 @@ class _Daemon:
                 tasks.create_task(loop.run(), name="routing loop")
                 tasks.create_task(self._link.run(), name="link to the PBX")
                 tasks.create_task(self._fallback.run(), name="fallback queue")
+                if self._settings.calls_back:
+                    tasks.create_task(self._originate_link.run(), name="link that makes calls")
                 tasks.create_task(self._mqtt.run(), name="link to the broker")
                 tasks.create_task(self._writer.run(), name="writer")
                 tasks.create_task(self._tick(), name="clock")
@@ -274,6 +286,7 @@ class _Daemon:
     async def _resync(self, link: AmiLink) -> None:
         other = await self._commands.rival(self._predecessor, lease=_LEASE)
         if other is not None:
+            self._acts = False
             self._mqtt.publish_node(acting=False, pbx_connected=True)
             raise AmiDown("another ctid acts on this PBX; standing by until its heartbeat stops")
         # The epoch first: what the dialplan says from now on quotes it, what it said before the snapshot shows.
@@ -283,9 +296,32 @@ class _Daemon:
         at = link.pbx_now()
         snapshot = await link.snapshot()
         gap = await asyncio.to_thread(self._read_gap, self._scene(), at)
+        if not self._acts:
+            await self._read_callbacks(at)
+            self._acts = True
         self._inbox.put(Resync(at=at, snapshot=snapshot, gap=gap))
         metrics.AMI_CONNECTED.set(1)
         self._mqtt.publish_node(acting=True, pbx_connected=True)
+
+    async def _read_callbacks(self, at: float) -> None:
+        """What was promised while another daemon, or an earlier run of this one, acted."""
+        calls: list[CallRecord] = []
+        try:
+            async with faults(self._database):
+                owed = await Callbacks(self._database).open(self._settings.ami.pbx)
+                for callback in owed:
+                    if callback.state is CallbackState.CALLING and callback.attempt is not None:
+                        with suppress(NoSuchCall):
+                            calls.append(await Calls(self._database).one(callback.attempt))
+        except DatabaseFault as fault:
+            raise AmiDown(f"the callbacks cannot be read: {fault}") from fault
+        self._inbox.put(CallbacksRestored(at=at, callbacks=owed, calls=tuple(calls)))
+
+    def _dial_back(self, number: str | None) -> str | None:
+        if not self._settings.calls_back:
+            return None
+        routing = self._settings.routing
+        return dial_back(number, routing.country, international=routing.callback_dial == "e164")
 
     def _keep_epoch(self) -> None:
         """Leave the epoch to the next run of this daemon, which may then take over at once."""
@@ -301,15 +337,15 @@ class _Daemon:
         began = [call.started_at for call in self._acd.world.calls.values() if call.live]
         return max(min([seen, *began]) - 2 * cel.SLACK, seen - cel.LONGEST_CALL)
 
-    def _read_gap(self, scene: float, until: float) -> list[Event]:
+    def _read_gap(self, scene: float, until: float) -> list[Event] | None:
         file, since = self._settings.cel.file, self._seen_at
         if file is None or since is None:
-            return []
+            return None
         try:
             return cel.told_as_events(cel.rows(file, scene), since - cel.SLACK, until)
         except OSError as error:
             log.warning("cel.not_read", file=str(file), error=error.strerror)
-            return []
+            return None
 
     def _on_down(self) -> None:
         metrics.AMI_CONNECTED.set(0)
@@ -330,6 +366,7 @@ class _Daemon:
             self._commands.check_claim()
             metrics.AMI_LAG.set(self._link.lag or 0.0)
         metrics.CALLS_WAITING.set(self._acd.waiting())
+        metrics.CALLBACKS_WAITING.set(self._acd.callbacks_waiting())
         metrics.LONGEST_WAIT.set(self._acd.longest_wait(now))
         for state, count in self._acd.agents_by_state().items():
             metrics.AGENTS.labels(state=state.value).set(count)
@@ -362,13 +399,32 @@ def ami_settings(settings: Settings) -> AmiSettings:
     ami = settings.ami
     if ami.secret is None:
         raise ValueError("ami.secret: is missing; set it, or ami.secret_file, to the secret in manager.conf")
+    return _ami_settings(ami, ami.username, ami.secret, WANTED)
+
+
+def originate_settings(settings: Settings) -> AmiSettings:
+    """How the link is made that makes calls; without its secret, nobody can log in by it."""
+    ami = settings.ami
+    return _ami_settings(ami, ami.originate_username, ami.originate_secret or SecretStr(""), frozenset())
+
+
+def _ami_settings(ami: Ami, username: str, secret: SecretStr, wanted: frozenset[bytes]) -> AmiSettings:
     return AmiSettings(
         host=ami.host,
         port=ami.port,
-        username=ami.username,
-        secret=ami.secret.get_secret_value(),
+        username=username,
+        secret=secret.get_secret_value(),
         tls=ssl.create_default_context(cafile=ami.ca_file) if ami.tls else None,
-        wanted=WANTED,
+        wanted=wanted,
+    )
+
+
+def _originate_link(settings: Settings) -> AmiLink:
+    async def nothing_to_read(_: AmiLink) -> None:
+        """It hears nothing: what it makes, the other link tells of."""
+
+    return AmiLink(
+        originate_settings(settings), on_messages=lambda _: None, on_up=nothing_to_read, on_down=lambda: None
     )
 
 

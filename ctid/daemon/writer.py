@@ -14,12 +14,13 @@ import structlog
 from ctid import metrics
 from ctid.daemon.inbox import Inbox
 from ctid.db.agents import Agents
+from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
 from ctid.db.session import DatabaseFault, Engine, faults
 from ctid.db.tickets import Tickets
 from ctid.domain.actions import OpenTicket
-from ctid.domain.events import TicketLinked
-from ctid.domain.types import AgentStatus, CallId, CallRecord
+from ctid.domain.events import CallbackKept, TicketLinked
+from ctid.domain.types import AgentStatus, CallbackRecord, CallId, CallRecord
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +42,13 @@ class Writer:
         self._store = Calls(engine)
         self._agents_store = Agents(engine)
         self._tickets_store = Tickets(engine)
+        self._callbacks_store = Callbacks(engine)
         self._inbox = inbox
         self._pbx = pbx
         self._calls: dict[CallId, CallRecord] = {}
         self._statuses: list[AgentStatus] = []
         self._tickets: dict[CallId, OpenTicket] = {}
+        self._callbacks: dict[CallId, CallbackRecord] = {}
         self._written_until: float | None = None
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -63,9 +66,13 @@ class Writer:
         self._tickets[action.call_id] = action
         self._wake()
 
+    def save_callback(self, record: CallbackRecord) -> None:
+        self._callbacks[record.id] = record
+        self._wake()
+
     @property
     def pending(self) -> int:
-        return len(self._calls) + len(self._statuses) + len(self._tickets)
+        return len(self._calls) + len(self._statuses) + len(self._tickets) + len(self._callbacks)
 
     def all_written_at(self, now: float) -> float:
         """Up to when, by the PBX's clock, all that was asked for is written; ``now`` when nothing waits."""
@@ -118,6 +125,13 @@ class Writer:
                 for record in calls:  # a newer one may have come meanwhile
                     if self._calls.get(record.id) is record:
                         del self._calls[record.id]
+            if self._callbacks:
+                kept = list(self._callbacks.values())
+                await self._callbacks_store.save(kept)
+                for callback in kept:
+                    if self._callbacks.get(callback.id) is callback:
+                        del self._callbacks[callback.id]
+                        self._inbox.put(CallbackKept(at=self._now(), callback=callback))
             while statuses > 0:
                 batch = self._statuses[: min(statuses, _BATCH)]
                 await self._agents_store.save(batch)
