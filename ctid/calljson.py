@@ -6,12 +6,13 @@ stream did not tell (``nan``) is null. Paths of recordings are for the command l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import isnan
 from typing import Any
 
-from ctid.domain.types import CallRecord, Decision, Diversion, LegRecord, RecordingRecord
+from ctid.domain.types import CallbackRecord, CallId, CallRecord, Decision, Diversion, LegRecord, RecordingRecord
 
 
 def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
@@ -38,6 +39,28 @@ def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
         "recordings": [_recording(recording, paths=paths) for recording in call.recordings],
         "decisions": [decision_json(decision) for decision in call.decisions],
         "diversions": [_diversion(diversion) for diversion in call.diversions],
+        "callback": call.callback,
+    }
+
+
+def callback_json(callback: CallbackRecord, calls: Sequence[CallId]) -> dict[str, Any]:
+    """A promise to call back as a JSON object; ``calls`` are those made for it."""
+    return {
+        "id": callback.id,
+        "pbx": callback.pbx,
+        "number": callback.number,
+        "line": callback.line,
+        "level": callback.level,
+        "severity": callback.severity,
+        "arrived_at": iso(callback.arrived_at),
+        "asked_at": iso(callback.asked_at),
+        "due_at": None if callback.state.final else iso(callback.due_at),
+        "ended_at": iso(callback.ended_at),
+        "state": callback.state.value,
+        "why": callback.why,
+        "tries": callback.tries,
+        "agent": callback.agent,
+        "calls": list(calls),
     }
 
 

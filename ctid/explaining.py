@@ -210,6 +210,8 @@ def _beginning(call: CallRecord, names: Names) -> str:
         line = f" on the line {dialled}" if dialled else ""
         return f"Call from {who} to {to}{line}.{_VIA[call.via]}"
     agent = f" by {names.get(call.agent, call.agent)}" if call.agent else ""
+    if call.callback is not None:
+        return f"{to} is called back{agent}, as asked for in call {call.callback}."
     return f"{call.direction.value.capitalize()} call{agent} from {who} to {to}."
 
 
@@ -268,6 +270,8 @@ def _end(call: CallRecord, names: Names) -> Moment | None:
     text = _ENDED[call.outcome] if call.outcome else "The call ended."
     if call.merged_into:
         text = f"The call was merged into {call.merged_into}."
+    elif call.callback is not None and call.direction is Direction.INBOUND and call.outcome is Outcome.OVERFLOW:
+        text = f"The caller asked to be called back and kept their place ({call.callback} in ctid callbacks)."
     elif call.owner is not None and call.answered_at is None and call.via is not Via.DIRECT and call.callback is None:
         text += (
             f" {names.get(call.owner, call.owner)}, who owned the caller's newest ticket, was told of a missed call."

@@ -37,6 +37,7 @@ def test_a_call_has_the_contracts_keys_and_forms():
             "decisions",
             "diversions",
         ),
+        "callback",
     ]
     assert told["started_at"] == "2026-03-02T12:00:00.123Z"
     assert told["legs"][1] == {

@@ -60,8 +60,8 @@ def doctor(*, config: ConfigFile = None) -> None:
 
 async def _examine(settings: Settings) -> bool:
     """Show each finding as it comes; whether one of them was a failure."""
-    from ctid.cli.pbx_trial import try_pbx
-    from ctid.daemon.run import ami_settings
+    from ctid.cli.pbx_trial import try_originating, try_pbx
+    from ctid.daemon.run import ami_settings, originate_settings
 
     failed = False
 
@@ -81,6 +81,8 @@ async def _examine(settings: Settings) -> bool:
     findings, roster = await _database(settings)
     show(*findings)
     show(*await try_pbx(ami_settings(settings), roster))
+    if settings.calls_back:
+        show(await try_originating(originate_settings(settings)))
     show(await _broker(settings))
     show(*_folders(settings), _cel(settings))
     show(_port("metrics", settings.metrics.listen, "/metrics", "ctid_up"))

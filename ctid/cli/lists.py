@@ -1,4 +1,4 @@
-"""``agents``, ``calls``, ``tickets``, ``recordings``: what the books hold, as tables or as JSON."""
+"""``agents``, ``calls``, ``callbacks``, ``tickets``, ``recordings``: what the books hold, as tables or as JSON."""
 # ruff: noqa: PLC0415 - a command imports what it needs
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ctid.cli.showing import moment, say_json, table
 
 if TYPE_CHECKING:
     from ctid.db.session import Engine
-    from ctid.domain.types import CallRecord
+    from ctid.domain.types import CallbackRecord, CallRecord
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array, times in UTC.")]
 Since = Annotated[str | None, typer.Option(metavar="ISO", help="Started then or later; local time without an offset.")]
@@ -100,6 +100,44 @@ def calls(*, since: Since = None, until: Until = None, as_json: AsJson = False, 
                 " ".join(call.ticket_ids),
             )
             for call in found
+        ],
+    )
+
+
+def callbacks(
+    *,
+    since: Since = None,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those not yet over.")] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """List who asked to be called back, the oldest first."""
+    settings = read_settings(config)
+    from ctid.calljson import callback_json
+    from ctid.db.callbacks import Callbacks
+
+    zone = ZoneInfo(settings.routing.timezone)
+    first = _instant("--since", since, zone)
+
+    async def read(engine: Engine) -> list[tuple[CallbackRecord, list[str]]]:
+        store = Callbacks(engine)
+        found = await store.load(since=first, only_open=only_open)
+        made = await store.attempts((one.pbx, one.id) for one in found)
+        return [(one, made.get((one.pbx, one.id), [])) for one in found]
+
+    found = with_books(settings, read)
+    if as_json:
+        say_json(callback_json(one, made) for one, made in found)
+        return
+    table(
+        *("call", "asked", "number", "line", "state", "tries", "due", "ended", "agent", "calls", "why"),
+        rows=[
+            (
+                *(one.id, moment(one.asked_at, zone), one.number, one.line, one.state.value, one.tries),
+                moment(None if one.state.final else one.due_at, zone),
+                *(moment(one.ended_at, zone), one.agent, " ".join(made), one.why),
+            )
+            for one, made in found
         ],
     )
 

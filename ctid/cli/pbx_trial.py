@@ -22,7 +22,16 @@ from ctid.asterisk.fallback import NoQueueError, read_queue, try_rights
 from ctid.cli.findings import Finding, fail, ok, warn
 from ctid.domain.types import Agent
 
-_CONTEXTS = ("ctid-inbound", "ctid-outbound", "ctid-wait", "ctid-dial", "ctid-overflow", "ctid-failsafe", "ctid-hangup")
+_CONTEXTS = (
+    "ctid-inbound",
+    "ctid-outbound",
+    "ctid-callback",
+    "ctid-wait",
+    "ctid-dial",
+    "ctid-overflow",
+    "ctid-failsafe",
+    "ctid-hangup",
+)
 _WRITTEN_FOR = (18, 20, 22)
 #: Seconds after which the dialplan takes a ctid for dead, where the site sets none.
 _LEASE = 3
@@ -66,6 +75,42 @@ async def try_pbx(settings: AmiSettings, roster: Sequence[Agent]) -> list[Findin
             fail("PBX", f"{where} cannot be reached ({error}); is Asterisk running, and [ami] host and port right?")
         )
     return found
+
+
+async def try_originating(settings: AmiSettings) -> Finding:
+    """Whether the user that makes calls is let in, and may do no more than that; no call is made."""
+    found: list[Finding] = []
+
+    async def look(link: AmiLink) -> None:
+        found.append(await _only_originates(link, settings.username))
+        raise _SeenError
+
+    link = _Trial(settings, on_messages=lambda _: None, on_up=look, on_down=lambda: None)
+    try:
+        await link.once()
+    except _SeenError:
+        pass
+    except WrongSecretError as error:
+        mend = "set [ami] originate_username and originate_secret to those of [ctid-originate] in manager.conf"
+        found.append(fail("callbacks", f"{str(error).partition(';')[0]}; {mend}"))
+    except (AmiError, OSError) as error:
+        found.append(fail("callbacks", f"the user that makes calls cannot log in: {error}"))
+    return found[0]
+
+
+async def _only_originates(link: AmiLink, username: str) -> Finding:
+    try:
+        # No channel is named, so none is made: the PBX says so, or that the user may not.
+        await link.call("Originate", {"Channel": "", "Context": "ctid-callback", "Exten": "s", "Priority": "1"})
+    except AmiRefused as error:
+        if error.denied:
+            return fail("callbacks", f"user {username!r} may not make calls; give it write=originate in manager.conf")
+    try:
+        await link.call("Setvar", {"Variable": "CTID_DOCTOR", "Value": ""})
+    except AmiRefused as error:
+        if error.denied:
+            return ok("callbacks", f"user {username!r} may make calls, and nothing else")
+    return warn("callbacks", f"user {username!r} may do more than make calls; leave it write=originate alone")
 
 
 async def _tried(link: AmiLink, roster: Sequence[Agent]) -> AsyncIterator[Finding]:

@@ -103,7 +103,7 @@ class Routing(Section):
     fairness: Fairness = "least_talk"
     holidays: DayRanges = ()
     callback_after_seconds: Annotated[float, seconds(0, 3500)] = 10.0
-    callback_retry_seconds: Annotated[float, seconds(10, 86400)] = 300.0
+    callback_retry_seconds: Annotated[float, seconds(1, 86400)] = 300.0
     callback_tries: Annotated[int, Field(ge=1, le=20)] = 3
     callback_expires_seconds: Annotated[float, seconds(60, 604800)] = 86400.0
     callback_most: Annotated[int, Field(ge=1, le=10000)] = 100

@@ -88,6 +88,7 @@ class Call(_Model):
     recordings: list[Recording]
     decisions: list[Decision]
     diversions: list[Diversion]
+    callback: str | None
 
 
 class Agent(_Model):
