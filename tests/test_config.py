@@ -59,12 +59,36 @@ def test_the_example_with_everything_switched_on_is_right(file: Path, tmp_path: 
     whole = "\n".join(line for line in lines if not line.startswith('url = "postgresql')).replace(
         "/etc/ctid/", f"{tmp_path}/"
     )
-    for name in ("ami-secret", "mqtt-password", "pbx-ca.pem", "mqtt-ca.pem"):
+    for name in ("ami-secret", "ami-originate-secret", "mqtt-password", "pbx-ca.pem", "mqtt-ca.pem"):
         (tmp_path / name).write_text("hush-hush\n")
     settings = loaded(file, whole, pbx=True)
     assert settings.ami.secret is not None
     assert settings.ami.secret.get_secret_value() == "hush-hush"
     assert settings.domain_lines()[0].hours
+
+
+def test_a_line_that_calls_back_needs_a_second_ami_user_and_a_country(file: Path, tmp_path: Path) -> None:
+    calling = f'[ami]\nsecret = "s"\n{LINE}callback = true\n'
+    user, country = faults(file, calling, pbx=True)
+    assert user.startswith("lines[1].callback: needs a second AMI user; add [ctid-originate]")
+    assert country.startswith("lines[1].callback: needs [routing] country")
+    assert faults(file, calling) == (country,)  # the web makes no calls
+    missing = calling.replace("[[", f'originate_secret_file = "{tmp_path}/none"\n[[', 1)
+    assert [fault.partition(":")[0] for fault in faults(file, missing, {"CTID_ROUTING__COUNTRY": "CN"}, pbx=True)] == [
+        "ami.originate_secret_file"
+    ]
+    given = {"CTID_ROUTING__COUNTRY": "CN", "CTID_AMI__ORIGINATE_SECRET": "calls and calls"}
+    settings = loaded(file, calling, given, pbx=True)
+    assert settings.calls_back
+    assert settings.domain_lines()[0].callback
+    assert "calls and calls" in settings.secrets
+    assert "calls and calls" not in repr(settings)
+
+
+@pytest.mark.parametrize("sound", ["a/b", "", "x y", "beep,r", "a&b", "x" * 65])
+def test_a_sound_is_a_plain_name_the_dialplan_takes(file: Path, sound: str) -> None:
+    [fault] = faults(file, f'{LINE}callback_sound = "{sound}"\n')
+    assert fault.startswith("lines[1].callback_sound: ")
 
 
 def test_every_fault_is_reported_at_once_with_its_mend(file: Path) -> None:

@@ -51,7 +51,7 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
     ami = data.get("ami", {})
     if pbx and isinstance(ami, dict) and "secret" not in ami and not any(f.startswith("ami.secret") for f in faults):
         faults.append("ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file")
-    faults += _callbacks(data, pbx=pbx)
+    faults += _callbacks(data, pbx=pbx and not any(fault.startswith("ami.originate_secret") for fault in faults))
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:

@@ -118,3 +118,23 @@ async def test_a_daemon_that_acts_is_seen_and_its_own_port_is_no_fault(site: Sit
     finally:
         daemon.terminate()
         assert await daemon.wait() == 0, log.read_text()
+
+
+async def test_the_user_that_makes_calls_is_tried_and_may_do_nothing_else(
+    site: Site, whole: dict[str, str], tmp_path: Path
+) -> None:
+    calling = {
+        **whole,
+        "CTID_LINES": '[{"name": "service", "numbers": ["4001"], "callback": true}]',
+        "CTID_ROUTING__COUNTRY": "CN",
+    }
+    manager = (tmp_path / "pbx" / "etc" / "manager.conf").read_text()
+    secret = manager.partition("[ctid-originate]\nsecret = ")[2].partition("\n")[0]
+    _, found = await examined(site, {**calling, "CTID_AMI__ORIGINATE_SECRET": secret})
+    assert found["callbacks"] == ("OK", "user 'ctid-originate' may make calls, and nothing else")
+    _, found = await examined(site, {**calling, "CTID_AMI__ORIGINATE_SECRET": "not it"})
+    assert found["callbacks"][0] == "FAIL"
+    assert "[ctid-originate]" in found["callbacks"][1]
+    mistaken = {"CTID_AMI__ORIGINATE_USERNAME": "ctid", "CTID_AMI__ORIGINATE_SECRET": whole["CTID_AMI__SECRET"]}
+    _, found = await examined(site, {**calling, **mistaken})
+    assert found["callbacks"] == ("FAIL", "user 'ctid' may not make calls; give it write=originate in manager.conf")
