@@ -31,7 +31,7 @@ from ctid.asterisk.wire import Framer, Message, UnsendableError, WireError, enco
 log = structlog.get_logger(__name__)
 
 #: Asks ``Status`` for what the dialplan keeps on a held caller's channel.
-HELD_VARIABLES: Final = "CTID_CALL,CTID_SEQ,CTID_DID,CTID_FILE,CTID_RENEW,CTID_T0"
+HELD_VARIABLES: Final = "CTID_CALL,CTID_SEQ,CTID_DID,CTID_FILE,CTID_RENEW,CTID_T0,CHANNEL(onhold)"
 #: Live events kept while the PBX's state is read; more than this is an overrun, and the link starts anew.
 MOST_HELD: Final = 200_000
 #: Bytes of unsent actions after which the PBX counts as not reading.

@@ -11,6 +11,7 @@ from ctid.asterisk.tracker import Tracker
 from ctid.asterisk.wire import Message
 from ctid.domain.events import Event
 
+_ON_HOLD = "CHANNEL(onhold)"
 _WAIT, _FAILSAFE = "ctid-wait", "ctid-failsafe"
 
 
@@ -33,6 +34,7 @@ def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Even
         bridges=[(bridge.headers["BridgeUniqueid"], _ids(members)) for bridge, members in snapshot.bridges],
         devices=[pbx.device_changed(m) for m in snapshot.devices if "Device" in m.headers and "State" in m.headers],
         dialplan=dialplan,
+        held=frozenset(uid for uid, of in variables.items() if uid is not None and of.get(_ON_HOLD) == "1"),
     )
 
 

@@ -7,14 +7,14 @@ meet, Asterisk rewrites Linkedids; the call that came through ctid's dialplan su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from ctid.asterisk import messages as pbx
 from ctid.asterisk.channels import NOT_THERE, RESULT_BY_CAUSE, Channel, Graph, endpoint_of, number_dialled
 from ctid.domain import events as ev
-from ctid.domain.types import CallId, Direction, LegResult
+from ctid.domain.types import CallId, Certainty, Direction, LegResult
 
 _RESULTS = MappingProxyType(
     {
@@ -86,11 +86,13 @@ class Tracker:
         bridges: Iterable[tuple[str, Iterable[str]]],
         devices: Iterable[pbx.DeviceChanged],
         dialplan: Mapping[str, Iterable[pbx.PbxEvent]],
+        held: Collection[str],
     ) -> list[ev.Event]:
         """All that the PBX has at this moment, told as events; for a tracker just made.
 
         ``channels`` come with the ``CTID_CALL`` they carry, oldest first; ``bridges`` as id and members; ``dialplan`` is
-        what the dialplan said before, by the channel's Uniqueid.
+        what the dialplan said before, by the channel's Uniqueid; ``held`` the channels that hear music because the other side
+        pressed hold.
         """
         self._at = at
         out: list[ev.Event] = []
@@ -108,6 +110,8 @@ class Tracker:
                 inside.append(channel)
         for channel in inside:  # only now: of a Local channel that joins two bridges both must be known
             out += self._heard(channel)
+        for channel in inside:
+            out += self._holds(channel, held)
         for device in devices:
             out += self._on_device(device)
         return out
@@ -373,6 +377,17 @@ class Tracker:
         if technology in _PHONES:
             reachable = None if e.state == "UNKNOWN" else e.state not in _UNREACHABLE
             yield ev.PhoneReached(at=self._at, endpoint=endpoint, reachable=reachable)
+
+    def _holds(self, channel: Channel, held: Collection[str]) -> Iterator[ev.Event]:
+        """Whether this party holds the other, of two: among more nobody can say who holds whom."""
+        parties = [c for c in self._graph.component(channel) if c.bridge is not None and self._graph.is_party(c)]
+        if len(parties) == 2 and channel in parties:
+            [other] = [c for c in parties if c is not channel]
+            if other.id in held:
+                yield ev.LegHeld(at=self._at, call_id=channel.call, leg_id=channel.id)
+            elif not any(c.id in held for c in self._graph.channels.values() if c.call == channel.call):
+                # Since when, no list tells; one who consults a third holds who is left in another bridge.
+                yield ev.LegUnheld(at=self._at, call_id=channel.call, leg_id=channel.id, certainty=Certainty.ESTIMATED)
 
     # -- within ----------------------------------------------------------------------------------------------------
 

@@ -191,8 +191,9 @@ def on_leg_held(world: World, event: ev.LegHeld) -> None:
 
 def on_leg_unheld(world: World, event: ev.LegUnheld) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
-    if call is not None and leg is not None:
-        leg.unhold(event.at)
+    if call is not None and leg is not None and leg.held_since is not None:
+        # One that ended some time in an outage counts as far as it was seen.
+        leg.unhold(event.at if event.witnessed or world.lost_at is None else min(event.at, world.lost_at))
         world.touch(call)
 
 

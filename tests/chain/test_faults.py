@@ -1,6 +1,7 @@
 """What breaks in a call centre, broken on purpose: nobody is lost, and the books are right afterwards."""
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -129,6 +130,46 @@ async def test_a_cut_link_to_the_pbx_is_mended_and_the_books_go_on(centre: Broke
     assert (call["outcome"], leg["agent"], leg["certainty"]) == ("answered", agent, "exact")
     [recording] = call["recordings"]
     assert leg["talk_seconds"] == pytest.approx(recording["seconds"], abs=0.5)
+
+
+async def test_a_hold_goes_on_being_counted_over_a_cut_link_and_ends_where_it_was_last_seen(centre: Broken) -> None:
+    placed, agent, pop = await centre.comes_in("02155643003")
+    before = await held(centre, agent)
+    phone = centre.site.phones[agent]
+    async with placed:
+        await centre.talks(agent, pop["call_id"])
+        began = time.monotonic()
+        await phone.hold(phone.invites[-1])
+        await sound(0.5)
+        async with outage(centre):
+            await sound(0.5)
+        await sound(0.5)
+        await phone.unhold(phone.invites[-1])
+        await phone.hold(phone.invites[-1])
+        await sound(0.5)
+        async with outage(centre):
+            seen = time.monotonic() - began
+            await phone.unhold(phone.invites[-1])
+            await sound(3)
+        await placed.hang_up()
+    await centre.ended("02155643003")
+    assert 1.9 < await held(centre, agent) - before < seen + 1
+
+
+async def held(centre: Broken, agent: str) -> float:
+    """What the day's report says the agent held callers."""
+    rows = json.loads(await centre.site.ctid("report", "day", "--json"))
+    return sum(row["hold_seconds"] for row in rows if row["agent"] == agent)
+
+
+@asynccontextmanager
+async def outage(centre: Broken) -> AsyncIterator[None]:
+    times, down = said(centre, '"pbx.resynced"'), said(centre, '"ami.down"')
+    await centre.wire.cut()
+    await until(lambda: said(centre, '"ami.down"') > down, "ctid sees that the link is gone")
+    yield
+    await centre.wire.mend()
+    await resynced(centre, times)
 
 
 async def test_a_call_that_ends_while_the_link_is_cut_ends_in_the_books(centre: Broken) -> None:

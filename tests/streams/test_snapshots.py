@@ -39,9 +39,16 @@ class Pbx:
             case "Hangup":
                 self.channels.pop(uid, None)
             case "BridgeEnter":
-                self.bridges.setdefault(headers["BridgeUniqueid"], []).append(uid)
+                members = self.bridges.setdefault(headers["BridgeUniqueid"], [])
+                members.append(uid)
+                for member in members:  # a new party is heard, whoever was held before
+                    self.variables.get(member, {}).pop("CHANNEL(onhold)", None)
             case "BridgeLeave":
                 self.bridges[headers["BridgeUniqueid"]].remove(uid)
+            case "Hold" | "Unhold":
+                for members in (m for m in self.bridges.values() if uid in m):
+                    for other in (o for o in members if o != uid):
+                        self.variables.setdefault(other, {})["CHANNEL(onhold)"] = str(int(message.name == "Hold"))
             case "DialBegin":
                 queue = self.channels.get(uid, {}).get("Context") == "ctid-failsafe"
                 for dialling, application in ((uid, "Queue"), (headers["DestUniqueid"], "AppQueue")):
@@ -113,7 +120,7 @@ def summary(desk: Desk) -> list[object]:
 def test_a_link_that_breaks_at_any_moment_and_is_back_at_once_changes_no_book(name: str) -> None:
     heard = messages(stream(name))
     whole = Desk().play(stream(name))
-    talked = {leg.id: leg.talk_seconds for call in whole.calls for leg in call.legs}
+    legs = {leg.id: leg for call in whole.calls for leg in call.legs}
     for cut in range(1, len(heard)):
         if _unknowable(heard, cut):
             continue
@@ -132,4 +139,43 @@ def test_a_link_that_breaks_at_any_moment_and_is_back_at_once_changes_no_book(na
         assert summary(desk) == summary(whole), before
         for call in desk.calls:
             for leg in call.legs:
-                assert leg.talk_seconds == pytest.approx(talked[leg.id], abs=0.05), before
+                assert leg.talk_seconds == pytest.approx(legs[leg.id].talk_seconds, abs=0.05), before
+                assert leg.hold_seconds == pytest.approx(legs[leg.id].hold_seconds, abs=0.05), before
+
+
+def test_a_hold_that_ended_in_an_outage_counts_as_far_as_it_was_seen() -> None:
+    heard = messages(stream("hold"))
+    held, unheld = (next(i for i, m in enumerate(heard) if m.name == name) for name in ("Hold", "Unhold"))
+    desk, pbx = Desk(), Pbx()
+    for message in heard[: held + 1]:
+        desk.hear(message)
+    for message in heard[: unheld + 1]:
+        pbx.take(message)
+    lost = (heard[held].at or 0.0) + 0.3
+    desk.tell(LinkLost(at=lost))
+    desk.tracker = Tracker()
+    for event in told_as_events(desk.tracker, pbx.snapshot(), heard[unheld].at or 0.0):
+        desk.tell(event)
+    for message in heard[unheld + 1 :]:
+        desk.hear(message)
+    [leg] = [leg for call in desk.calls for leg in call.legs]
+    assert leg.hold_seconds == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_hold_that_began_in_an_outage_counts_from_its_end() -> None:
+    heard = messages(stream("hold"))
+    held, unheld = (next(i for i, m in enumerate(heard) if m.name == name) for name in ("Hold", "Unhold"))
+    desk, pbx = Desk(), Pbx()
+    for message in heard[: held + 1]:
+        pbx.take(message)
+    for message in heard[:held]:
+        desk.hear(message)
+    desk.tell(LinkLost(at=heard[held - 1].at or 0.0))
+    desk.tracker = Tracker()
+    back = (heard[unheld].at or 0.0) - 0.4
+    for event in told_as_events(desk.tracker, pbx.snapshot(), back):
+        desk.tell(event)
+    for message in heard[unheld:]:
+        desk.hear(message)
+    [leg] = [leg for call in desk.calls for leg in call.legs]
+    assert leg.hold_seconds == pytest.approx(0.4, abs=0.01)
