@@ -28,15 +28,15 @@ def replay(
 
     Raises ``WireError`` for bytes that are no AMI.
     """
-    told = [read for message in _messages(chunks) if (read := parse(message)) is not None]
+    told = [read for message in messages(chunks) if (read := parse(message)) is not None]
     acd = Acd(policy or Policy(), lines, pbx)
-    for event in _staffed(phones(told)):
+    for event in staffed(phones(told)):
         acd.handle(event)
     calls: dict[CallId, CallRecord] = {}
     tracker = Tracker()
     for read in told:
         for event in tracker.feed(read):
-            for action in _handle(acd, event):
+            for action in handle(acd, event):
                 if isinstance(action, SaveCall):
                     calls[action.call.id] = action.call
     timed = any(read.at is not None for read in told)
@@ -73,23 +73,24 @@ def phones(told: Iterable[said.PbxEvent]) -> list[str]:
     return list(found)
 
 
-def _staffed(endpoints: Iterable[str]) -> Iterator[Event]:
-    """Someone sits at each phone."""
+def staffed(endpoints: Iterable[str]) -> Iterator[Event]:
+    """Someone sits at each phone, from the beginning on."""
     agents = tuple(Agent(id=endpoint, name=endpoint, phone=endpoint) for endpoint in endpoints)
     yield RosterLoaded(at=0.0, agents=agents)
     for agent in agents:
         yield SignInAsked(at=0.0, request=Request(agent=agent.id, id="replay"), phone=agent.phone)
 
 
-def _handle(acd: Acd, event: Event) -> Iterator[Action]:
+def handle(acd: Acd, event: Event) -> Iterator[Action]:
     """The core's actions; its one question is answered as a site without a database would."""
     for action in acd.handle(event):
         yield action
         if isinstance(action, LookUpCaller):
-            yield from _handle(acd, CallerLookupFailed(at=event.at, call_id=action.call_id))
+            yield from handle(acd, CallerLookupFailed(at=event.at, call_id=action.call_id))
 
 
-def _messages(chunks: Iterable[bytes]) -> Iterator[Message]:
+def messages(chunks: Iterable[bytes]) -> Iterator[Message]:
+    """What the stream holds, in order. Raises ``WireError``."""
     framer = Framer(WANTED)
     for chunk in chunks:
         yield from framer.feed(chunk)

@@ -24,6 +24,7 @@ PIPE_CLOSED = 141
 #: What the rooms raise for the user to mend, by module, so that no room is imported for it.
 MENDABLE = (
     ("ctid.asterisk.pbx_day", "PbxFileError"),
+    ("ctid.asterisk.recorded_day", "NoDayError"),
     ("ctid.asterisk.wire", "WireError"),
     ("ctid.db.calls", "NoSuchCall"),
     ("ctid.db.csvfile", "CsvFault"),

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from ctid.cli import whatif
 from ctid.cli.books import with_books
 from ctid.cli.faults import Fault
 from ctid.cli.lists import AsJson
@@ -102,19 +103,41 @@ def explain(
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The bytes as the PBX sent them; - reads stdin.")],
     *,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Rerun the day under this file's [routing] and [[lines]], and compare."),
+    ] = None,
+    agents: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="With --policy: who sits at which phone.")
+    ] = None,
+    customers: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="With --policy: as ctid import reads it.")
+    ] = None,
+    contacts: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="With --policy: likewise.")] = None,
+    tickets: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="With --policy: who owns which caller.")
+    ] = None,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Print the calls of a recorded AMI stream.
+    """Print the calls of a recorded AMI stream, as JSON.
 
     It runs through the same tracker and core as live, without PBX, database or configuration. Lines, figures and the PBX's
-    name come from --config where given.
+    name come from --config where given. With --policy: the day as it went, and rerun under both policies, side by side.
     """
     from ctid.asterisk.replay import replay as replayed
     from ctid.calljson import call_json
 
     site = read_settings(config) if config else None
+    lists = {"agents": agents, "customers": customers, "contacts": contacts, "tickets": tickets}
+    given = {name: path for name, path in lists.items() if path is not None}
+    if given and policy is None:
+        raise Fault(f"--{next(iter(given))}: goes with --policy FILE; leave it out or name a policy")
     with _stream(file) as stream:
         chunks = iter(lambda: stream.read(_CHUNK), b"")
+        if policy is not None:
+            whatif.show(chunks, policy, site, given, as_json=as_json)
+            return
         found = (
             replayed(chunks, policy=site.policy(), lines=site.domain_lines(), pbx=site.ami.pbx)
             if site

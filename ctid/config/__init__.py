@@ -4,7 +4,7 @@ Law: past ``load`` each value has its type and is in range. No secret is part of
 """
 
 from ctid.config.faults import ConfigurationFaults
-from ctid.config.reading import DEFAULT_PATH, load
+from ctid.config.reading import DEFAULT_PATH, load, load_policy
 from ctid.config.sections import (
     Ami,
     Cdr,
@@ -42,4 +42,5 @@ __all__ = [
     "State",
     "Web",
     "load",
+    "load_policy",
 ]

@@ -25,6 +25,7 @@ from ctid.config.values import bare_number
 from ctid.config.wording import near, plain, shown
 
 DEFAULT_PATH = Path("/etc/ctid/ctid.toml")
+_POLICY = ("routing", "lines")
 
 
 def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx: bool = False) -> Settings:
@@ -52,13 +53,25 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
     if pbx and isinstance(ami, dict) and "secret" not in ami and not any(f.startswith("ami.secret") for f in faults):
         faults.append("ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file")
     faults += _callbacks(data, pbx=pbx and not any(fault.startswith("ami.originate_secret") for fault in faults))
+    settings = _validated(data, given, faults)
+    return settings.warned((*warnings, *_doubts(settings)))
+
+
+def load_policy(path: Path) -> Settings:
+    """The ``[routing]`` and ``[[lines]]`` of the file alone, whatever else stands in it; raises ``ConfigurationFaults``."""
+    data = {name: part for name, part in _from_file(path).items() if name in _POLICY or name not in SECTIONS}
+    _default_database(data)
+    return _validated(data, {}, _duplicates(data) + _destinations(data))
+
+
+def _validated(data: Mapping[str, Any], given: Mapping[str, Any], faults: list[str]) -> Settings:
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
         raise ConfigurationFaults(tuple(fault(one, given) for one in error.errors()) + tuple(faults)) from None
     if faults:
         raise ConfigurationFaults(tuple(faults))
-    return settings.warned((*warnings, *_doubts(settings)))
+    return settings
 
 
 def _doubts(settings: Settings) -> list[str]:

@@ -89,3 +89,59 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> No
 def test_what_is_no_stream_of_messages_is_one_line() -> None:
     ended = run("replay", "-", stdin=b"x" * (LONGEST_MESSAGE + 1))
     assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, "")
+
+
+RECORDED = Path(__file__).parents[1] / "streams" / "recorded"
+
+
+@pytest.fixture
+def recorded(site: Site) -> str:
+    scenes = ("answered", "no-answer-then-next", "gives-up-waiting")
+    (site.folder / "day.ami").write_bytes(b"".join((RECORDED / f"{scene}.ami").read_bytes() for scene in scenes))
+    return str(site.folder / "day.ami")
+
+
+def test_another_policy_is_put_beside_the_day_and_its_own(site: Site, recorded: str) -> None:
+    policy = site.write("slow.toml", "[routing]\nwrap_up_seconds = 600\n")
+    days = site.ctid("replay", recorded, "--policy", policy, "--json").json
+    assert [day["day"] for day in days] == ["recorded", "own_policy", "policy"]
+    assert {day["calls"] for day in days} == {3}
+    ended = site.ctid("replay", recorded, "--policy", policy, COLUMNS="200")
+    assert (ended.status, ended.err) == (0, "")
+    assert "slow.toml, rerun" in ended.out
+    assert "fairness" in ended.out
+
+
+def test_lists_name_agents_and_owners(site: Site, recorded: str) -> None:
+    policy = site.write("p.toml", '[[lines]]\nname = "s"\nnumbers = ["4001"]\nagents = ["7", "8", "9"]\n')
+    stranger = site.ctid("replay", recorded, "--policy", policy, "--json")
+    assert "give the list of agents with --agents" in stranger.err
+    assert stranger.json[2]["answered"] == 0
+    people = site.write("a.csv", "id,name,phone\n7,Ada,agent1\n8,Lei,agent2\n9,Mo,agent3\n")
+    known = site.ctid("replay", recorded, "--policy", policy, "--agents", people, "--json")
+    assert (known.err, known.json[2]["answered"]) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[routing]\nring_second = 3\n", "ring_second"), ("[rooting]\n", "rooting"), ("[[lines]]\nname = 1\n", "numbers")],
+)
+def test_a_policy_with_faults_names_each(site: Site, recorded: str, text: str, says: str) -> None:
+    ended = site.ctid("replay", recorded, "--policy", site.write("p.toml", text))
+    assert (ended.status, ended.out) == (2, "")
+    assert says in ended.err
+
+
+def test_a_whole_configuration_is_a_policy_too(site: Site, recorded: str) -> None:
+    assert site.ctid("replay", recorded, "--policy", str(site.config), "--json").json[1:]
+
+
+def test_what_cannot_be_rerun_is_one_line(site: Site, recorded: str) -> None:
+    policy = site.write("p.toml", "[routing]\n")
+    for arguments in (
+        ("-", "--policy", policy),
+        (recorded, "--agents", policy),
+        (recorded, "--policy", "nowhere.toml"),
+    ):
+        ended = site.ctid("replay", *arguments)
+        assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, ""), ended.err
