@@ -1,7 +1,8 @@
 """One log for ctid and its libraries: a line per event, for people (console) or machines (json).
 
 Law: what came from outside cannot forge a line or steer a terminal, and no secret is ever written. Ids of the
-call and the agent at hand are bound by ``about`` and stand on each line logged within.
+call and the agent at hand are bound by ``about`` and stand on each line logged within. A line that cannot be written is lost,
+and nothing else: a full disk stops no call. ctid's own lines go past ``logging``, which takes three times as long.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any, Literal, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -38,30 +41,25 @@ def setup(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         _harmless(strike),
     ]
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(serializer=lambda line, **_: msgspec.json.encode(line).decode())
         if format == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False)
     )
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared[:-2],
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=partial(_Written, stream),
         cache_logger_on_first_use=False,
     )
     way = logging.StreamHandler(stream)
     way.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared[:-2],
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared[:-2]],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *shared[-2:],
@@ -88,6 +86,21 @@ def about(*, call: str | None = None, agent: str | None = None) -> AbstractConte
     """Within it, every line carries the ids given as ``call`` and ``agent``."""
     ids = {name: value for name, value in (("call", call), ("agent", agent)) if value is not None}
     return structlog.contextvars.bound_contextvars(**ids)
+
+
+class _Written:
+    """Where ctid's own lines end: written to ``stream`` as they are."""
+
+    def __init__(self, stream: TextIO, name: str = "ctid") -> None:
+        self.name = name
+        self._stream = stream
+
+    def info(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # the disk is full, the reader is gone, the stream is closed
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = warning = error = critical = info
 
 
 def _harmless(secrets: list[str]) -> Callable[[WrappedLogger, str, EventDict], EventDict]:

@@ -93,3 +93,22 @@ def test_lines_below_the_level_are_not_written_and_a_second_setup_does_not_doubl
     structlog.get_logger("ctid").info("loud")
     assert first.getvalue() == ""
     assert [line["event"] for line in as_json(second)] == ["loud"]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    log.setup("info", "json", stream=Full())
+    structlog.get_logger("ctid").warning("the disk is full")
+
+
+def test_each_line_says_who_wrote_it_and_how_serious_it_is() -> None:
+    stream = written("json")
+    structlog.get_logger("ctid.daemon").warning("late", seconds=1.5)
+    logging.getLogger("library").error("lost %d", 3)
+    own, library = as_json(stream)
+    assert (own["logger"], own["level"], own["event"], own["seconds"]) == ("ctid.daemon", "warning", "late", 1.5)
+    assert (library["logger"], library["level"], library["event"]) == ("library", "error", "lost 3")
+    assert own["timestamp"].endswith("Z")

@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from functools import cache
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -249,8 +250,7 @@ class MqttDoor:
             return
         properties = None
         if item.expires_at is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho ships none
-            properties.MessageExpiryInterval = max(1, math.ceil(item.expires_at - time.monotonic()))
+            properties = _expiring(max(1, math.ceil(item.expires_at - time.monotonic())))
         await client.publish(
             message.topic,
             message.payload,
@@ -305,6 +305,13 @@ def _heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+@cache  # paho takes longer to make it than to send a message; few seconds differ
+def _expiring(seconds: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho ships none
+    properties.MessageExpiryInterval = seconds
+    return properties
 
 
 def _mend(error: Exception) -> str | None:
