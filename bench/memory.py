@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Figure
+from bench.machine import resident_megabytes
 from bench.streams import Template
 
 RUNS = 3
@@ -21,15 +22,9 @@ AGENTS = CALLS = 1_000
 _PROBE = "import sys; from bench.memory import probe; probe(sys.argv[1])"
 
 
-def resident() -> float:
-    """Megabytes (10^6 bytes) of memory this process has in RAM."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def probe(recorded: str) -> None:
     """Print, as JSON, the memory with nothing loaded, with ctid's parts imported, and with all calls under way."""
-    empty = resident()
+    empty = resident_megabytes(os.getpid())
     from bench.floor import floor, handle  # noqa: PLC0415
     from bench.streams import END  # noqa: PLC0415
     from ctid.asterisk.messages import WANTED, parse  # noqa: PLC0415 - what the import costs is measured
@@ -37,7 +32,7 @@ def probe(recorded: str) -> None:
     from ctid.asterisk.wire import Framer  # noqa: PLC0415
     from ctid.daemon import run  # noqa: F401, PLC0415 - all that the daemon loads
 
-    loaded = resident()
+    loaded = resident_megabytes(os.getpid())
     template = Template(Path(recorded).read_bytes()).until_talking()
     acd, framer, tracker = floor(AGENTS), Framer(WANTED), Tracker()
     for number in range(CALLS):
@@ -47,7 +42,7 @@ def probe(recorded: str) -> None:
                 for event in tracker.feed(told):
                     handle(acd, event)
     talking = sum(desk.state.value == "talking" for desk in acd.world.desks.values())
-    print(json.dumps({"empty": empty, "loaded": loaded, "full": resident(), "talking": talking}))
+    print(json.dumps({"empty": empty, "loaded": loaded, "full": resident_megabytes(os.getpid()), "talking": talking}))
 
 
 def measure(lean: Template) -> list[Figure]:
