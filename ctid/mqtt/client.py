@@ -288,10 +288,12 @@ class MqttDoor:
     ) -> None:
         now = time.monotonic()
         expires_at = None if expires_in is None else now + expires_in
+        woken_at = self._outbox.next_due
         self._outbox.put(
             Item(kind=kind, key=key, make=make, expires_at=expires_at, rang_at=rang_at, due_at=now + gather)
         )
-        self._wake.set()
+        if woken_at is None or now + gather < woken_at:
+            self._wake.set()
 
     def _say(self, what: str) -> None:
         """One line per outage and reason, not one per try."""
