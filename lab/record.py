@@ -270,39 +270,43 @@ async def blind_transfer(stage: Stage) -> Facts:
     return Facts(title="An agent sends the caller on by REFER", calls=[inbound("answered", *legs)])
 
 
-async def _consults(stage: Stage, first: SippAgent) -> tuple[SippCall, SipMessage, float]:
-    """The agent presses the transfer keys in mid-call; the last is how long they had talked until then."""
+async def _consults(stage: Stage, first: SippAgent, number: str = "882") -> tuple[SippCall, SipMessage]:
+    """The agent has a caller, and presses the keys of an attended transfer to this number."""
     call, invite = await stage.routed(first, "agent1", 0.8)
-    channel = (await stage.pbx.ami.event("DialEnd", DialStatus="ANSWER"))["DestChannel"]
-    await stage.pbx.ami.action("Atxfer", Channel=channel, Exten="804#", Context="agents")
-    left = await stage.pbx.ami.event("BridgeLeave", Channel=channel)
-    return call, invite, float(left["Timestamp"]) - (_answered(first.messages, invite.call_id) or 0.0)
+    await first.press(invite, "*2")
+    await asyncio.sleep(0.3)  # the PBX begins to listen for the number
+    await first.press(invite, number)
+    return call, invite
+
+
+def _both_talked(first: SippAgent, second: SippAgent) -> tuple[Leg, Leg]:
+    """Consultation and its ringing are within the customer's call: talk is all the time the phone was connected."""
+    return (
+        Leg(party="agent1", result="answered", seconds=seconds(first), hold=None),
+        Leg(party="agent2", result="answered", seconds=seconds(second), hold=None),
+    )
 
 
 async def attended_transfer(stage: Stage) -> Facts:
     await stage.ctid_lives()
     first, second = await stage.phone("agent1"), await stage.phone("agent2")
-    call, invite, before = await _consults(stage, first)
-    reply = await stage.connected(second)
+    call, invite = await _consults(stage, first)
+    await stage.connected(second)
     await asyncio.sleep(0.8)
     await first.hang_up(invite)
     await asyncio.sleep(1.0)
     await call.hang_up()
     await stage.quiet()
-    consulted = (_over(first.messages, invite.call_id) or 0.0) - (_answered(second.messages, reply.call_id) or 0.0)
-    legs = (
-        Leg(party="agent1", result="answered", seconds=round(before + consulted, 3), hold=None),
-        Leg(party="agent2", result="answered", seconds=seconds(second)),
-    )
     return Facts(
-        title="An agent consults another by feature code and hands the caller over", calls=[inbound("answered", *legs)]
+        title="An agent consults another by feature code and hands the caller over",
+        calls=[inbound("answered", *_both_talked(first, second))],
     )
 
 
 async def blonde_transfer(stage: Stage) -> Facts:
     await stage.ctid_lives()
     first, second = await stage.phone("agent1"), await stage.phone("agent2", ring=1.0)
-    call, invite, before = await _consults(stage, first)
+    call, invite = await _consults(stage, first)
     await second.rings()
     await asyncio.sleep(0.3)
     await first.hang_up(invite)
@@ -310,12 +314,77 @@ async def blonde_transfer(stage: Stage) -> Facts:
     await asyncio.sleep(1.0)
     await call.hang_up()
     await stage.quiet()
+    return Facts(
+        title="An agent hands the caller over while the other's phone still rings",
+        calls=[inbound("answered", *_both_talked(first, second))],
+    )
+
+
+async def attended_aborted(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    call, invite = await _consults(stage, first)
+    await stage.connected(second)
+    await asyncio.sleep(0.8)
+    await first.press(invite, "*1")
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    return Facts(
+        title="An agent consults another by feature code and goes back to the caller",
+        calls=[inbound("answered", *_both_talked(first, second), agent="agent1")],
+    )
+
+
+async def attended_busy(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first = await stage.phone("agent1")
+    await stage.phone("agent2", "busy")
+    call, _ = await _consults(stage, first)
+    await asyncio.sleep(2.5)  # the PBX says so, and gives the caller back
+    await call.hang_up()
+    await stage.quiet()
     legs = (
-        Leg(party="agent1", result="answered", seconds=round(before, 3), hold=None),
-        Leg(party="agent2", result="answered", seconds=seconds(second)),
+        Leg(party="agent1", result="answered", seconds=seconds(first), hold=None),
+        Leg(party="agent2", result="busy"),
     )
     return Facts(
-        title="An agent hands the caller over while the other's phone still rings", calls=[inbound("answered", *legs)]
+        title="An agent wants to consult another, who is busy", calls=[inbound("answered", *legs, agent="agent1")]
+    )
+
+
+async def three_way(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    call, invite = await _consults(stage, first)
+    await stage.connected(second)
+    await asyncio.sleep(0.6)
+    await first.press(invite, "*3")
+    await asyncio.sleep(0.8)
+    await first.hang_up(invite)
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    return Facts(
+        title="Three talk together, then the first agent leaves",
+        calls=[inbound("answered", *_both_talked(first, second))],
+    )
+
+
+async def blind_by_keys(stage: Stage) -> Facts:
+    await stage.ctid_lives()
+    first, second = await stage.phone("agent1"), await stage.phone("agent2")
+    call, invite = await stage.routed(first, "agent1", 0.8)
+    await first.press(invite, "*1")
+    await asyncio.sleep(0.3)
+    await first.press(invite, "882")
+    await stage.connected(second)
+    await asyncio.sleep(0.8)
+    await call.hang_up()
+    await stage.quiet()
+    return Facts(
+        title="An agent sends the caller on by feature code",
+        calls=[inbound("answered", *_both_talked(first, second))],
     )
 
 
@@ -668,6 +737,10 @@ SCENES: dict[str, Callable[[Stage], Awaitable[Facts]]] = {
     "blind-transfer": blind_transfer,
     "attended-transfer": attended_transfer,
     "blonde-transfer": blonde_transfer,
+    "attended-aborted": attended_aborted,
+    "attended-busy": attended_busy,
+    "three-way": three_way,
+    "blind-by-keys": blind_by_keys,
     "consultation-merges": consultation_merges,
     "internal": internal,
     "outbound": outbound,

@@ -37,6 +37,7 @@ class Channel:
     originator: bool = False
     known: bool = False  # the core was told of its leg
     peers: tuple[str, ...] | None = None
+    talked: bool = False  # at some time before
     renews: bool = False  # it is recorded, and its recording can be told to listen anew
     heard: set[str] = field(default_factory=set)  # whom the recording has been told to listen to
     bridged_since: float | None = None
@@ -44,8 +45,8 @@ class Channel:
 
     @property
     def leads(self) -> bool:
-        """It is on its way to somewhere: bridged, or dialled by someone."""
-        return self.bridge is not None or self.dialled
+        """It is on its way to somewhere: bridged, dialled by someone, or dialling someone."""
+        return self.bridge is not None or self.dialled or self.dialling
 
     @property
     def local(self) -> bool:
@@ -135,18 +136,18 @@ class Graph:
     def half(self, channel: Channel) -> Channel | None:
         return self.channels.get(channel.other_half) if channel.other_half is not None else None
 
+    def is_wired(self, channel: Channel) -> bool:
+        """Whether its bridge leads elsewhere, through a Local channel."""
+        members = self.bridges.get(channel.bridge or "", ())
+        return any(uid in self.channels and self.channels[uid].local for uid in members)
+
     def is_party(self, channel: Channel) -> bool:
         """Whether someone is at this channel's end.
 
         A Local channel is a wire between two places; only where its other half never led anywhere (no bridge, no dial)
         does it stand for a party itself. Once a wire it stays one: its halves leave their bridges one after the other.
         """
-        if channel.prop:
-            return False
-        if not channel.local:
-            return True
-        other = self.half(channel)
-        return not (channel.wire or (other is not None and other.dialling))
+        return not channel.prop and not (channel.local and channel.wire)
 
     def component(self, start: Channel) -> list[Channel]:
         """Every channel that can hear ``start``, itself included, in no order that matters."""

@@ -107,6 +107,7 @@ class Tracker:
             for channel in filter(None, map(self._graph.channels.get, members)):
                 channel.bridged_seconds = None
                 self._graph.enter(channel, bridge)
+                channel.talked = True  # nobody is bridged before they were answered
                 inside.append(channel)
         for channel in inside:  # only now: of a Local channel that joins two bridges both must be known
             out += self._heard(channel)
@@ -204,6 +205,7 @@ class Tracker:
         dialler = self._graph.channels.get(e.caller_id or "")
         if dialler is not None:
             dialler.dialling = True
+            self._graph.lead(dialler)
         channel = self._graph.channels.get(e.dest_id)
         if channel is None:
             return
@@ -223,9 +225,6 @@ class Tracker:
         channel = self._graph.channels.get(e.dest_id)
         if channel is not None:
             channel.dial_status = e.status
-        dialler = self._graph.channels.get(e.caller_id or "")
-        if dialler is not None and e.status != "ANSWER":  # answered, it leads into a bridge in a moment
-            dialler.dialling = False
         yield from ()
 
     # -- conversations ---------------------------------------------------------------------------------------------
@@ -264,6 +263,12 @@ class Tracker:
             peers: tuple[str, ...] | None = None
             if len(talking) > 1 and member in talking:
                 peers = tuple(sorted(other.endpoint for other in talking if other is not member))
+                member.talked = True
+            elif talking == [member] and not member.local:
+                calls_another = member.talked and self._graph.is_wired(member)
+                peers = (
+                    () if calls_another or member.peers == () else None
+                )  # until they leave that bridge, in vain or not
             if peers == member.peers:
                 continue
             member.peers = peers

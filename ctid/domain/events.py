@@ -143,7 +143,10 @@ class LegAnswered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TalkStarted(Event):
-    """The leg's channel is bridged with other parties. ``peers`` are their endpoints, the caller's own included."""
+    """The leg's channel is bridged with other parties. ``peers`` are their endpoints, the caller's own included.
+
+    Without peers it has talked before and now has a third party called: a consultation begins with its ringing.
+    """
 
     call_id: CallId
     leg_id: LegId

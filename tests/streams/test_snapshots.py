@@ -103,6 +103,9 @@ def _unknowable(heard: list[Message], cut: int) -> bool:
             halves[message.headers["Channel"][:-2]].append(at < cut)
     if any(len(set(gone)) > 1 for gone in halves.values()):
         return True
+    left = {m.headers["Channel"] for m in heard[:cut] if m.name == "BridgeLeave" and ";" in m.headers["Channel"]}
+    if left & {m.headers["Channel"] for m in heard[cut:] if m.name == "Hangup"}:
+        return True
     failed = {
         m.headers["DestUniqueid"] for m in heard[:cut] if m.name == "DialEnd" and m.headers["DialStatus"] != "ANSWER"
     }
