@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctid.config import Address, ConfigurationFaults, Settings, load
-from ctid.domain.types import Days, OpenHours, Policy
+from ctid.domain.types import Days, OpenHours, Policy, Rule
 from lab.process import TOP
 
 LINE = '[[lines]]\nname = "sales"\nnumbers = ["4001"]\n'
@@ -300,6 +300,18 @@ def test_what_a_line_cannot_mean_is_refused_in_one_line(file: Path, written: str
     (fault,) = faults(file, f"{LINE}{written}\n")
     assert fault.startswith(f"lines[1].{written.partition(' ')[0]}")
     assert "; " in fault
+
+
+def test_fairness_and_priority_reach_the_core(file: Path) -> None:
+    settings = loaded(file, f'[routing]\nfairness = "talk_share"\n{LINE}priority = -2\n')
+    assert settings.policy().fairness is Rule.TALK_SHARE
+    assert settings.domain_lines()[0].priority == -2
+
+
+def test_a_fairness_nobody_knows_and_a_priority_beyond_all_levels_are_refused(file: Path) -> None:
+    fair, first = faults(file, f'[routing]\nfairness = "random"\n{LINE}priority = 11\n')
+    assert fair == "routing.fairness: 'random' is no rule; write least_talk or talk_share"
+    assert first.startswith("lines[1].priority: ")
 
 
 def test_an_overflow_to_a_line_that_is_not_there_is_refused_and_the_right_one_guessed(file: Path) -> None:

@@ -7,7 +7,7 @@ the ledger note whose facts changed, and only those agents are looked at again, 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -49,9 +49,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One agent as last looked at: their pools, why they can't be rung (``None`` when idle), their place in the order."""
+    """One agent as last looked at. ``skip`` is why they can't be rung, ``None`` when idle; ``key`` their place in the order."""
 
     agent: Agent
+    phone: Endpoint | None
     pools: tuple[Pool, ...]
     skip: Skip | None
     key: Key
@@ -70,18 +71,18 @@ class Seating:
         lines: Iterable[Line],
         desks: Mapping[AgentId, Desk],
         phones: Mapping[Endpoint, Phone],
-        seats: Mapping[Endpoint, AgentId],
         ledger: Ledger,
         presence: Ledger,
         changed_agents: set[AgentId],
         changed_phones: set[Endpoint],
     ) -> None:
-        self._desks, self._phones, self._seats = desks, phones, seats
+        self._desks, self._phones = desks, phones
         self._ledger, self._presence = ledger, presence
         self._changed_agents, self._changed_phones = changed_agents, changed_phones
         self._named = {line.name: (frozenset(line.agents), Pool()) for line in lines if line.agents is not None}
         self._everyone = Pool()
         self._places: dict[AgentId, Place] = {}
+        self._sitting: defaultdict[Endpoint, set[AgentId]] = defaultdict(set)
         #: Every idle agent, whatever lines they serve.
         self.idle: set[AgentId] = set()
 
@@ -89,8 +90,7 @@ class Seating:
         """Look again at those whose facts changed; ``at`` says which day it is."""
         self._ledger.roll(at)
         for endpoint in self._changed_phones:
-            if (agent_id := self._seats.get(endpoint)) is not None:
-                self._changed_agents.add(agent_id)
+            self._changed_agents |= self._sitting.get(endpoint, set())
         self._changed_phones.clear()
         for agent_id in self._changed_agents:
             if (desk := self._desks.get(agent_id)) is not None:
@@ -177,12 +177,17 @@ class Seating:
         old, skip = self._places.get(desk.id), desk.why_not_idle(phone)
         key = (self._ledger.today(desk.id, at), desk.since, desk.id)
         if old is not None:
-            if old.agent is desk.agent and old.skip is skip and (skip is not None or old.key == key):
+            same = old.agent is desk.agent and old.phone == desk.phone and old.skip is skip
+            if same and (skip is not None or old.key == key):
                 return
             for pool in old.pools:
                 pool.remove(old)
+            if old.phone is not None:
+                self._sitting[old.phone].discard(desk.id)
+        if desk.phone is not None:
+            self._sitting[desk.phone].add(desk.id)
         pools = old.pools if old is not None and old.agent is desk.agent else self._pools_of(desk.agent)
-        place = self._places[desk.id] = Place(agent=desk.agent, pools=pools, skip=skip, key=key)
+        place = self._places[desk.id] = Place(agent=desk.agent, phone=desk.phone, pools=pools, skip=skip, key=key)
         for pool in pools:
             pool.add(place)
         if skip is None:

@@ -98,7 +98,6 @@ class World:
             lines=self.lines,
             desks=self.desks,
             phones=self.phones,
-            seats=self.seats,
             ledger=self.ledger,
             presence=self.presence,
             changed_agents=self.changed_agents,

@@ -1,21 +1,19 @@
 """The rules by a look at every desk and every caller: slow, plain, and what the indices must agree with.
 
-``agrees`` asks the indices and the plain way the same questions about the world as it stands. The questions turn with every
-call of it, so that many calls ask many.
+``agrees`` asks the indices and the plain way the same questions about the world as it stands. Which ones depends on the world,
+so that many worlds ask many, and the same one the same again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from itertools import count
+from zlib import crc32
 
 from ctid.domain.agent import Desk
 from ctid.domain.routing import CONSIDERED, NobodyFree, choose
 from ctid.domain.types import AgentId, CallerFile, Candidate, Decision, Line, Rule, Skip, Ticket
 from ctid.domain.world import World
-
-_turns = count()
 
 
 def skip(world: World, desk: Desk) -> Skip | None:
@@ -108,7 +106,7 @@ def order(world: World, at: float) -> list[str]:
 
 def agrees(world: World, at: float) -> None:
     """Fail where the indices say anything else than the plain way."""
-    turn = next(_turns)
+    turn = crc32(f"{at} {sorted(world.seating(at).idle)} {[call.phase for call in world.calls.values()]}".encode())
     ids = sorted(world.desks)
     seating = world.seating(at)
     assert seating.idle == {desk.id for desk in world.desks.values() if skip(world, desk) is None}

@@ -157,6 +157,18 @@ def test_who_was_idle_since_before_midnight_starts_the_day_with_no_talk() -> Non
     assert [(c.agent, c.talk_seconds) for c in decision(made).considered] == [("ann", 0)]
 
 
+# -- phones --------------------------------------------------------------------------------------------------------
+
+
+def test_a_phone_that_goes_is_rung_for_nobody_whom_the_books_seat_there() -> None:
+    centre = Centre(agents=[Agent(id=i, name=i) for i in ("ann", "bob")], signed_in=False)
+    both = tuple(AgentStatus(agent=a, state="idle", since=MORNING, phone="desk1") for a in ("ann", "bob"))
+    centre.tell(ev.BooksRestored(at=centre.now, last_seen_at=centre.now, statuses=both, calls=(), talks=()))
+    centre.tell(ev.PhoneReached(at=centre.now, endpoint="desk1", reachable=True))
+    centre.tell(ev.PhoneReached(at=centre.now, endpoint="desk1", reachable=False))
+    assert rung(centre.arrive("1")) == []
+
+
 # -- levels and priority -------------------------------------------------------------------------------------------
 
 

@@ -233,13 +233,14 @@ def _call(now: float) -> CallRecord:
         decisions=(
             Decision(
                 at=now - 39.5,
-                rule=Rule.LEAST_TALK,
+                rule=Rule.TALK_SHARE,
                 chosen="9",
                 owner="8",
+                owner_ticket="T12",
                 owner_skipped=Skip.TALKING,
                 considered=(
-                    Candidate(agent="9", talk_seconds=120, idle_since=now - 900),
-                    Candidate(agent="7", talk_seconds=750, idle_since=now - 300),
+                    Candidate(agent="9", talk_seconds=120, idle_since=now - 900, talk_share=0.1),
+                    Candidate(agent="7", talk_seconds=750, idle_since=now - 300, talk_share=0.25),
                 ),
                 skipped=((Skip.OFFLINE, 3), (Skip.PAUSED, 1)),
             ),

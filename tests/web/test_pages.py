@@ -50,8 +50,11 @@ async def test_a_page_that_polls_after_the_session_ended_is_sent_to_sign_in(web:
 async def test_a_call_tells_its_story_in_words(web: Web) -> None:
     page = (await (await web.signed_in("boss")).get("/calls/1795000000.7")).text
     for sentence in (
-        "Zhang San, who owns the caller&#39;s last ticket, was talking. Least talk today: Wang Wu 2:00",
-        ", then Li Wei 12:30. Rang Wang Wu. Passed over: 3 offline, 1 paused.",
+        "Zhang San, who owns ticket T12, was talking. Least talk for the time signed in today: Wang Wu 10.0 % (2:00)",
+        ", then Li Wei 25.0 % (12:30). Rang Wang Wu. Passed over: 3 offline, 1 paused.",
+        '<th scope="col" class="text-end">Of the time signed in</th>',
+        '<td class="text-end figures">25.0 %</td>',
+        "Zhang San, who owns the caller&#39;s last ticket, was talking. Least talk today: Li Wei 12:30.",
         "Wang Wu did not answer (0:06).",
         "Li Wei answered after 0:04.",
         "Recording kept: 0:08, on T12.",
