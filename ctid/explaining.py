@@ -16,6 +16,7 @@ from ctid.domain.types import (
     AgentId,
     CallRecord,
     Candidate,
+    Certainty,
     Decision,
     Direction,
     Diversion,
@@ -63,16 +64,24 @@ def explain(call: CallRecord, names: Names, timezone: tzinfo) -> list[str]:
 def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     """What happened to the call, in order of time."""
     moments = [Moment(at=call.started_at, kind=Kind.CALL, text=_beginning(call, names))]
+    tried: set[AgentId] = set()
     for position, decision in enumerate(call.decisions):
         text = why(decision, names)
+        if decision.chosen in tried:
+            text = f"Each idle agent had been tried, and a new round began. {text}"
+            tried.clear()
+        tried.add(decision.chosen)
         moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
     moments += [Moment(at=one.at, kind=Kind.CALL, text=_diversion(one)) for one in call.diversions]
     for leg in call.legs:
         if leg.agent is not None or leg.party != call.caller:
-            moments += _leg(leg, names.get(leg.agent, leg.agent) if leg.agent else leg.party)
+            who = names.get(leg.agent, leg.agent) if leg.agent else leg.party
+            moments += _leg(leg, who, transferred=_by_transfer(call, leg))
     end = _end(call, names)
     last = call.ended_at if call.ended_at is not None else max(moment.at for moment in moments)
     moments += [Moment(at=last, kind=Kind.RECORDING, text=_recording(recording)) for recording in call.recordings]
+    if doubt := _doubt(call):
+        moments.append(Moment(at=last, kind=Kind.CALL, text=doubt))
     moments.sort(key=lambda moment: inf if isnan(moment.at) else moment.at)
     return (*moments, end) if end else tuple(moments)
 
@@ -164,6 +173,11 @@ _RESULT: Mapping[LegResult, str] = {
     LegResult.FAILED: "could not be rung",
 }
 
+_MARKS: Mapping[Certainty, str] = {
+    Certainty.BACKFILLED: "Backfilled: ctid did not see it; Asterisk's CEL told it afterwards.",
+    Certainty.ESTIMATED: "Estimated: nobody told when it ended; the last moment it was seen counts.",
+}
+
 _ENDED: Mapping[Outcome, str] = {
     Outcome.ANSWERED: "The call ended: answered.",
     Outcome.ABANDONED: "The caller hung up before anybody answered.",
@@ -231,12 +245,27 @@ def _diversion(diversion: Diversion) -> str:
     return f"{line} {why}: the caller was let go."
 
 
-def _leg(leg: LegRecord, who: str) -> list[Moment]:
+def _by_transfer(call: CallRecord, leg: LegRecord) -> bool:
+    """Whether the leg joined a conversation: offered after the first answer, and not by a decision."""
+    if call.answered_at is None or not leg.offered_at > call.answered_at:
+        return False
+    return not any(d.chosen == leg.agent and call.answered_at < d.at <= leg.offered_at for d in call.decisions)
+
+
+def _doubt(call: CallRecord) -> str | None:
+    """What the marks behind a leg mean, where there are any."""
+    marks = {leg.certainty for leg in call.legs} - {Certainty.EXACT}
+    said = [_MARKS[mark] for mark in (Certainty.BACKFILLED, Certainty.ESTIMATED) if mark in marks]
+    return " ".join(said) or None
+
+
+def _leg(leg: LegRecord, who: str, *, transferred: bool = False) -> list[Moment]:
     moments: list[Moment] = []
     unsure = "" if leg.certainty.value == "exact" else f" ({leg.certainty.value})"
     if leg.answered_at is not None:
         waited = f" after {duration(leg.answered_at - leg.offered_at)}"
-        moments.append(Moment(at=leg.answered_at, kind=Kind.LEG, text=f"{who} answered{waited}."))
+        how = " a transfer or consultation" if transferred else ""
+        moments.append(Moment(at=leg.answered_at, kind=Kind.LEG, text=f"{who} answered{how}{waited}."))
     if leg.ended_at is None:
         if leg.answered_at is None:
             moments.append(Moment(at=leg.offered_at, kind=Kind.LEG, text=f"{who}'s phone is ringing."))
@@ -268,6 +297,8 @@ def _end(call: CallRecord, names: Names) -> Moment | None:
     if call.ended_at is None:
         return None
     text = _ENDED[call.outcome] if call.outcome else "The call ended."
+    if call.direction is Direction.INBOUND and call.via is not Via.DIRECT and not call.merged_into:
+        text += _waited(call)
     if call.merged_into:
         text = f"The call was merged into {call.merged_into}."
     elif call.callback is not None and call.direction is Direction.INBOUND and call.outcome is Outcome.OVERFLOW:
@@ -277,6 +308,13 @@ def _end(call: CallRecord, names: Names) -> Moment | None:
             f" {names.get(call.owner, call.owner)}, who owned the caller's newest ticket, was told of a missed call."
         )
     return Moment(at=call.ended_at, kind=Kind.CALL, text=text)
+
+
+def _waited(call: CallRecord) -> str:
+    until = call.answered_at if call.answered_at is not None else call.ended_at
+    return (
+        "" if until is None or isnan(until - call.started_at) else f" The wait was {duration(until - call.started_at)}."
+    )
 
 
 def _day(at: float, timezone: tzinfo) -> str:

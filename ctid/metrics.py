@@ -97,6 +97,9 @@ RECORDINGS = Counter("ctid_recordings", "Recordings closed, by what became of th
 UNLINKED_RECORDINGS = Gauge(
     "ctid_unlinked_recordings", "Recordings of answered calls that hang on no ticket.", registry=REGISTRY
 )
+RECORDINGS_FREE = Gauge(
+    "ctid_recordings_free_bytes", "Room on the recordings' disk, as it was a minute ago at most.", registry=REGISTRY
+)
 DB_PENDING_WRITES = Gauge("ctid_db_pending_writes", "Writes that wait for the database.", registry=REGISTRY)
 LEDGER_DRIFT = Gauge(
     "ctid_ledger_drift_seconds",
@@ -106,6 +109,8 @@ LEDGER_DRIFT = Gauge(
 ODDITIES = Counter("ctid_oddities", "Things the state tables do not allow; the log has each.", registry=REGISTRY)
 
 _AMI_EVENTS_TOTAL = Counter("ctid_ami_events", "AMI events read, by name.", ["event"], registry=REGISTRY)
+
+RECORDINGS_FREE.set(float("nan"))  # not full, only not looked at yet
 
 # Series exist from the start, so that the first of a kind shows as a step from 0.
 for _direction in Direction:

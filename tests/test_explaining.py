@@ -112,6 +112,7 @@ def test_each_reason_to_pass_somebody_over_has_words(reason: Skip) -> None:
 def test_a_story_runs_from_the_first_ring_to_the_end() -> None:
     at = 1_795_000_000.0
     record = call(
+        answered_at=at + 25,
         ended_at=at + 60,
         outcome=Outcome.ANSWERED,
         agent="7",
@@ -142,7 +143,8 @@ def test_a_story_runs_from_the_first_ring_to_the_end() -> None:
         "19:07:05  Li Wei answered after 0:04.",
         "19:07:40  Li Wei left the call: talked 0:35, 0:05 of it on hold (estimated).",
         "19:07:40  Recording kept: 0:35, on T1.",
-        "19:07:40  The call ended: answered.",
+        "19:07:40  Estimated: nobody told when it ended; the last moment it was seen counts.",
+        "19:07:40  The call ended: answered. The wait was 0:25.",
     ]
 
 
@@ -179,3 +181,43 @@ def test_times_the_stream_did_not_tell_are_dashes() -> None:
     assert lines[0] == "Call 1.1 on pbx, day unknown"
     assert all(line.startswith("--:--:--") for line in lines[1:])
     assert lines[-1].endswith("The call failed.")
+
+
+def test_who_joins_a_conversation_came_by_transfer_and_who_was_chosen_did_not() -> None:
+    at = 1_795_000_000.0
+
+    def leg(agent: str, offered_at: float) -> LegRecord:
+        return LegRecord(
+            id=agent,
+            agent=agent,
+            party=agent,
+            offered_at=offered_at,
+            answered_at=offered_at + 4,
+            ended_at=offered_at + 9,
+        )
+
+    record = call(
+        answered_at=at + 5,
+        decisions=(decision(at=at + 1, chosen="7"), decision(at=at + 30, chosen="9")),
+        legs=(leg("7", at + 1), leg("8", at + 10), leg("9", at + 30)),
+    )
+    said = texts(record)
+    assert "Li Wei answered after 0:04." in said
+    assert "Zhang San answered a transfer or consultation after 0:04." in said
+    assert "Wang Wu answered after 0:04." in said
+
+
+def test_a_new_round_is_told_when_somebody_is_rung_again() -> None:
+    said = texts(call(decisions=tuple(decision(at=float(n), chosen=who) for n, who in enumerate("7878"))))
+    assert [("new round" in text) for text in said if "Rang" in text] == [False, False, True, False]
+
+
+def test_a_caller_who_gave_up_has_the_wait_told() -> None:
+    said = texts(call(ended_at=1_795_000_035.0, outcome=Outcome.ABANDONED))
+    assert said[-1] == "The caller hung up before anybody answered. The wait was 0:35."
+
+
+@pytest.mark.parametrize("certainty", [Certainty.BACKFILLED, Certainty.ESTIMATED])
+def test_what_a_mark_means_is_said(certainty: Certainty) -> None:
+    leg = LegRecord(id="2", agent="7", party="a7", offered_at=1.0, answered_at=2.0, ended_at=3.0, certainty=certainty)
+    assert any(text.startswith(f"{certainty.value.capitalize()}:") for text in texts(call(legs=(leg,))))

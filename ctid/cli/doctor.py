@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import socket
 import sys
 import urllib.request
@@ -137,6 +136,8 @@ async def _broker(settings: Settings) -> Finding:
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
+    from ctid.asterisk.recordings import disk_free
+
     state, root = settings.state.directory, settings.recordings.root
     if not state.is_dir() or not os.access(state, os.W_OK | os.X_OK):
         yield fail("state", f"{state} is no folder that this user may write to; create it for the user who runs ctid")
@@ -149,7 +150,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
             " the user who runs ctid into its group",
         )
         return
-    free = shutil.disk_usage(root).free
+    free = disk_free(root)
     says = f"{root} can be read, {free / (1 << 30):.1f} GiB free"
     if free < _NO_SPACE:
         yield fail("recordings", f"{says}; make room, or the next recordings are cut off")

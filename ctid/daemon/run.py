@@ -16,6 +16,7 @@ import ssl
 import time
 from contextlib import suppress
 from datetime import datetime
+from math import nan
 from pathlib import Path
 
 import structlog
@@ -28,6 +29,7 @@ from ctid.asterisk.commands import Commands
 from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import WANTED
 from ctid.asterisk.originating import Originator
+from ctid.asterisk.recordings import disk_free
 from ctid.config import Ami, Settings
 from ctid.daemon.answers import Answers
 from ctid.daemon.inbox import Inbox, Resync
@@ -256,6 +258,10 @@ class _Daemon:
                     metrics.LEDGER_DRIFT.set(max(await self._drift(), self._nights.drift_seconds))
             except DatabaseFault as fault:
                 log.warning("gauges.not_read", error=str(fault))
+            try:
+                metrics.RECORDINGS_FREE.set(disk_free(self._settings.recordings.root))
+            except OSError:  # ctid does not see the folder: how full it is, is not known
+                metrics.RECORDINGS_FREE.set(nan)
             await asyncio.sleep(_COUNT_EVERY)
 
     async def _drift(self) -> float:

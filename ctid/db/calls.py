@@ -72,6 +72,15 @@ class NoSuchCall(LookupError):  # noqa: N818 - it is an answer
     """One line that says which call was not found, or which several were."""
 
 
+class SeveralCalls(NoSuchCall):
+    """More than one call is meant; ``calls`` holds the newest of them."""
+
+    def __init__(self, said: str, found: Sequence[CallRecord]) -> None:
+        self.calls = tuple(found)
+        several = ", ".join(f"{call.pbx}/{call.id}" for call in found)
+        super().__init__(f"several calls begin with {said}: {several}; name one of them")
+
+
 class Calls:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -130,16 +139,20 @@ class Calls:
         )
 
     async def one(self, id_or_prefix: str) -> CallRecord:
-        """The call of that id, or the only one whose id begins so. Raises ``NoSuchCall``."""
-        found = await self._read(select(calls).where(calls.c.id == id_or_prefix).limit(2))
-        if not found:
-            begins = calls.c.id.startswith(id_or_prefix, autoescape=True)
-            found = await self._read(select(calls).where(begins).order_by(calls.c.started_at.desc()).limit(5))
+        """The call of that id, or the only one whose id begins so; ``PBX/ID`` where several PBXes share the books.
+
+        Raises ``SeveralCalls`` and ``NoSuchCall``.
+        """
+        pbx, named, key = id_or_prefix.rpartition("/")
+        query = select(calls).order_by(calls.c.started_at.desc(), calls.c.pbx).limit(5)
+        if named:
+            query = query.where(calls.c.pbx == pbx)
+        found = await self._read(query.where(calls.c.id == key))
+        found = found or await self._read(query.where(calls.c.id.startswith(key, autoescape=True)))
         if not found:
             raise NoSuchCall(f"there is no call {id_or_prefix}; see: ctid calls")
         if len(found) > 1:
-            several = ", ".join(f"{call.id} ({call.pbx})" for call in found)
-            raise NoSuchCall(f"several calls begin with {id_or_prefix}: {several}; give more of the id")
+            raise SeveralCalls(id_or_prefix, found)
         return found[0]
 
     async def talks_since(self, since: float) -> list[tuple[AgentId, LegId, float, float]]:

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, Response
 
 from ctid.calljson import call_json, iso, seconds
 from ctid.db.books import Mark, TicketRow
-from ctid.db.calls import NoSuchCall
+from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.users import User
 from ctid.domain.types import AgentState, CallRecord
 from ctid.web import api_models as models
@@ -77,10 +77,21 @@ async def calls(
 
 
 @router.get("/calls/{call_id}", responses={200: {"model": models.Call}, **_MISSING})
-async def call(request: Request, call_id: Id) -> Response:
-    """One call."""
+async def call(
+    request: Request,
+    call_id: Id,
+    *,
+    pbx: Annotated[
+        str | None, Query(max_length=200, pattern=_NO_TEXT, description="Where several PBXes have the id.")
+    ] = None,
+) -> Response:
+    """One call; 409 where calls of several PBXes have the id and none is named."""
     try:
-        found = await room(request).calls.one(call_id)
+        found = await room(request).calls.one(call_id if pbx is None else f"{pbx}/{call_id}")
+    except SeveralCalls as several:
+        if all(one.id == call_id for one in several.calls):
+            raise HTTPException(409, f"{several} with ?pbx=.") from None
+        found = None
     except NoSuchCall:
         found = None
     if found is None or found.id != call_id:

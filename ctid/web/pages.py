@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 
 from ctid import explaining
 from ctid.db.books import Mark
-from ctid.db.calls import NoSuchCall
+from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.reports import bounds
 from ctid.db.tickets import NoSuchTicket
 from ctid.domain.types import AgentId, AgentState, Outcome
@@ -93,11 +93,16 @@ async def calls(
 
 
 @router.get("/calls/{call_id}")
-async def call(request: Request, user: SignedIn, call_id: str) -> Response:
-    """A call's whole story."""
+@router.get("/calls/{pbx}/{call_id}")
+async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None = None) -> Response:
+    """A call's whole story; where calls of two PBXes have one id, the choice."""
     of = room(request)
     try:
-        found = await of.calls.one(_known(call_id, "call"))
+        found = await of.calls.one(_known(call_id if pbx is None else f"{pbx}/{call_id}", "call"))
+    except SeveralCalls as several:
+        if any(one.id != call_id for one in several.calls):
+            raise HTTPException(404, "There is no such call.") from None
+        return page(request, "several.html", calls=several.calls)
     except NoSuchCall:
         raise HTTPException(404, "There is no such call.") from None
     if found.id != call_id:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctid.db import session
-from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.calls import Calls, NoSuchCall, SeveralCalls
 from ctid.db.session import DatabaseFault
 from ctid.db.tables import talks
 from ctid.domain.types import (
@@ -166,8 +166,13 @@ async def test_after_a_save_that_failed_the_next_one_writes_all_of_it(engine, ca
 async def test_one_linkedid_on_two_pbxes_is_two_calls(calls):
     await calls.save([BARE, replace(BARE, pbx="pbx2", caller="110")])
     assert len(await calls.load()) == 2
-    with pytest.raises(NoSuchCall, match="several calls"):
+    with pytest.raises(SeveralCalls, match="pbx2/") as several:
         await calls.one(BARE.id)
+    assert {call.pbx for call in several.value.calls} == {BARE.pbx, "pbx2"}
+    assert (await calls.one(f"pbx2/{BARE.id}")).caller == "110"
+    assert await calls.one(f"{BARE.pbx}/{BARE.id[:-1]}") == BARE
+    with pytest.raises(NoSuchCall, match="there is no call pbx3/"):
+        await calls.one(f"pbx3/{BARE.id}")
 
 
 async def test_ticket_links_are_united_and_those_to_unknown_tickets_left_out(calls):

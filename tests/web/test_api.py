@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
@@ -24,6 +26,15 @@ async def test_a_call_is_what_the_command_line_says_without_the_path(web: Web) -
     assert answer.status_code == 200
     assert answer.json() == call_json(web.seeded.call)
     assert "path" not in answer.json()["recordings"][0]
+
+
+async def test_an_id_that_calls_of_two_pbxes_have_asks_which(web: Web) -> None:
+    await web.room.calls.save([replace(web.seeded.call, pbx="north", recordings=(), ticket_ids=())])
+    client = api(web)
+    answer = await client.get("/api/v1/calls/1795000000.7")
+    assert answer.status_code == 409
+    assert "?pbx=" in answer.json()["error"]
+    assert (await client.get("/api/v1/calls/1795000000.7", params={"pbx": "north"})).json()["pbx"] == "north"
 
 
 async def test_lists_go_on_by_their_cursor_until_everything_was_seen_once(web: Web) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 import pytest
@@ -107,6 +108,17 @@ async def test_an_agent_sees_their_own_screen_and_nobody_elses(web: Web) -> None
     assert (await agent.get("/agents")).status_code == 403
     boss = await web.signed_in("boss")
     assert (await boss.get("/agents/8")).status_code == 200
+
+
+async def test_an_id_that_calls_of_two_pbxes_have_offers_both(web: Web) -> None:
+    await web.room.calls.save([replace(web.seeded.call, pbx="north", caller="110", recordings=(), ticket_ids=())])
+    client = await web.signed_in("boss")
+    answer = await client.get("/calls/1795000000.7")
+    assert answer.status_code == 200
+    for pbx in ("north", web.seeded.call.pbx):
+        assert f'href="/calls/{pbx}/1795000000.7"' in answer.text
+    assert "110" in (await client.get("/calls/north/1795000000.7")).text
+    assert (await client.get("/calls/south/1795000000.7")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/calls/none", "/calls/1795", "/calls/%00", "/tickets/none", "/agents/none", "/none"])
