@@ -64,7 +64,7 @@ class Asterisk:
     agent's own number or another of [lab-outside]. Dialled customers are at `trunk_port`. `failsafe` are static
     members of the fallback queue, for a lab without ctid. `extensions` is appended to the agents' context, `globals_` are
     the site's own globals. `qualify` is the interval in seconds at which phones are asked for (0: never, always taken
-    as there).
+    as there). `rtp_timeout` is how many seconds of silence end a call.
     """
 
     def __init__(
@@ -77,13 +77,15 @@ class Asterisk:
         extensions: str = "",
         globals_: str = "",
         qualify: int = 0,
+        rtp_timeout: int = 30,
         system_name: str = "",
     ) -> None:
         self.folder = folder.resolve()
         self.agents = tuple(agents)
         self.failsafe = tuple(failsafe)
         self.sip_port, self.ami_port, self.trunk_port = free_port(), free_port(), free_port()
-        self.phones = {name: free_port() for name in agents}
+        self.phones = {name: free_port() for name in (*agents, *registering)}
+        self.rtp_timeout = rtp_timeout
         self.ami_username, self.ami_secret = "ctid", secrets.token_hex(12)
         self.originate_username, self.originate_secret = "ctid-originate", secrets.token_hex(12)
         self.monitor_dir = self.folder / "spool" / "monitor"
@@ -285,7 +287,7 @@ class Asterisk:
             send_connected_line = no
             timers = no
             dtmf_mode = auto_info
-            rtp_timeout = 30
+            rtp_timeout = {self.rtp_timeout}
             rtp_timeout_hold = 300
             aors = {name}
             {more}
@@ -296,6 +298,7 @@ class Asterisk:
             [global]
             type = global
             endpoint_identifier_order = username,ip
+            contact_expiration_check_interval = 1
             [transport]
             type = transport
             protocol = udp
@@ -307,7 +310,8 @@ class Asterisk:
             endpoint("trunk", "lab-outside", "identify_by = username"),
             f"[trunk]\ntype = aor\ncontact = sip:127.0.0.1:{self.trunk_port}\n",
         ]
-        for name, port in self.phones.items():
+        for name in self.agents:
+            port = self.phones[name]
             parts.append(endpoint(name, "agents", f"identify_by = username\ncallerid = {name} <{name}>\n{GROUP}"))
             parts.append(
                 f"[{name}]\ntype = aor\ncontact = sip:{name}@127.0.0.1:{port}\n"
@@ -317,6 +321,7 @@ class Asterisk:
             parts.append(endpoint(name, "agents", f"identify_by = username\nauth = {name}\n{GROUP}"))
             parts.append(f"[{name}]\ntype = auth\nauth_type = userpass\nusername = {name}\npassword = {name}\n")
             parts.append(
-                f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\nqualify_frequency = {qualify}\n"
+                f"[{name}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\nminimum_expiration = 1\n"
+                f"qualify_frequency = {qualify}\n"
             )
         return "\n".join(parts)

@@ -246,6 +246,15 @@ class SippAgent(_Sipp):
             else:
                 return
 
+    async def register(self, asterisk: Asterisk, name: str, *, seconds: int = 300) -> None:
+        """Tells the PBX, as endpoint `name`, where this phone is, for so long; 0 takes it back. Returns when it is agreed."""
+        teller = _Sipp(self._folder, f"register-{name}", free_port())
+        scenario = _filled("register", user=name, port=self.port, seconds=seconds)
+        registering = teller.run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-m", "1")
+        await registering.ended(10)
+        if not any(m.start.startswith("SIP/2.0 200") for m in teller.messages):
+            raise LabError(f"{name} could not register")
+
     async def behave(
         self, behaviour: Behaviour, *, ring: float | None = None, talk: float | None = None, forward_to: str = ""
     ) -> None:

@@ -118,7 +118,10 @@ class Listener:
 
 @dataclass(kw_only=True)
 class Site:
-    """``agents`` are both the agents' ids and their phones' names. ``database`` is a URL, a SQLite file by default."""
+    """``agents`` and ``registering`` are both the agents' ids and their phones' names.
+
+    ``database`` is a URL, a SQLite file by default.
+    """
 
     folder: Path
     agents: Sequence[str] = ("agent1", "agent2", "agent3")
@@ -129,12 +132,20 @@ class Site:
     routing: str = ""
     lines: str = ""
     qualify: int = 0
+    registering: Sequence[str] = ()
+    rtp_timeout: int = 30
     csv: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.asterisk = Asterisk(self.folder / "asterisk", agents=self.agents, qualify=self.qualify)
+        self.asterisk = Asterisk(
+            self.folder / "asterisk",
+            agents=self.agents,
+            registering=self.registering,
+            qualify=self.qualify,
+            rtp_timeout=self.rtp_timeout,
+        )
         self.broker = Mosquitto(self.folder / "mosquitto")
         self.listener = Listener(self.broker.port)
         self.phones: dict[str, SippAgent] = {}
@@ -243,7 +254,8 @@ format = "json"
         await self.broker.stop()
 
     def _agents_csv(self) -> str:
-        rows = [f"{a},{a.title()},{a},2,{1000 + n},,{a}@example.com" for n, a in enumerate(self.agents, 1)]
+        both = (*self.agents, *self.registering)
+        rows = [f"{a},{a.title()},{a},2,{1000 + n},,{a}@example.com" for n, a in enumerate(both, 1)]
         return "\n".join(["id,name,phone,level,pin,lines,email", *rows]) + "\n"
 
     async def start_daemon(self, *, wait: bool = True) -> None:

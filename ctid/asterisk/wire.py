@@ -20,8 +20,8 @@ LONGEST_MESSAGE: Final = 4 * 1024 * 1024
 LONGEST_LINE: Final = 1022
 MOST_HEADERS: Final = 127
 
-#: Names a channel that may never have been made, so without a Linkedid.
-_CHANNEL_ALONE: Final = b"OriginateResponse"
+#: Who name a channel without a Linkedid: one that may never have been made, and a caller in the list of a queue.
+_CHANNEL_ALONE: Final = frozenset({b"OriginateResponse", b"QueueEntry"})
 _BANNER: Final = b"Asterisk Call Manager"
 _EVENT: Final = b"Event: "
 _RESPONSE: Final = b"Response: "
@@ -181,7 +181,7 @@ class Framer:
 
     def _whole(self, name: bytes, lines: list[list[str]], headers: dict[str, str], *, broken: bool) -> bool:
         """Whether nothing was written into the message, and nothing but it stands where it stands."""
-        if "Channel" in headers and name != _CHANNEL_ALONE and not headers.keys() >= {"Uniqueid", "Linkedid"}:
+        if "Channel" in headers and name not in _CHANNEL_ALONE and not headers.keys() >= {"Uniqueid", "Linkedid"}:
             self._cut = _MOST_BETWEEN
         elif not broken and (len(headers) == len(lines) or _may_repeat(lines)):
             if not self._cut:

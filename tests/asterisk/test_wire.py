@@ -175,3 +175,10 @@ def test_a_live_stream_without_forgeries_is_read_whole() -> None:
     read = framer.feed((GENUINE.format(number="1") + AFTER).encode() * 3)
     assert len(read) == 6
     assert framer.forged == 0
+
+
+def test_a_caller_in_the_list_of_a_queue_is_no_forgery() -> None:
+    framer = Framer(frozenset({b"Hangup"}), strict=True)
+    entry = "Event: QueueEntry\r\nChannel: PJSIP/a-1\r\nUniqueid: 1.0\r\nCallerIDNum: 138\r\nActionID: action/1\r\n\r\n"
+    [message] = framer.feed(f"Asterisk Call Manager/11.0.0\r\n{entry}".encode())
+    assert (message.name, framer.forged) == ("QueueEntry", 0)

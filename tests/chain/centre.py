@@ -1,6 +1,7 @@
 """A call centre under test: what happened is asked of SIP, of a subscriber and of the books, never of ctid's insides."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -115,6 +116,19 @@ class Centre:
     def states(self, agent: str, call: str) -> list[str]:
         """What the agent's screen was shown of the call, in order."""
         return list(dict.fromkeys(pop["state"] for pop in self.listener.pops(agent, call)))
+
+    async def booked(self) -> None:
+        """Wait until the books have every agent as shown: a daemon killed now forgets nobody."""
+
+        async def so() -> bool:
+            books = json.loads(await self.site.ctid("agents", "--json"))
+            shown = [self.listener.state(agent["id"]) or {"state": "offline", "phone": None} for agent in books]
+            return all(
+                a["state"] == s["state"] and s["phone"] in (a["phone"], None) for a, s in zip(books, shown, strict=True)
+            )
+
+        await until(so, "the books have it", every=0.2)
+        await until((self.site.state / "last-seen").exists, "ctid has left its mark")
 
     async def all_idle(self) -> None:
         for agent in self.agents:

@@ -1,6 +1,5 @@
 """The fallback queue's members: they follow who is signed in, whoever dies and comes back, and nobody else rings."""
 
-import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,16 +64,7 @@ async def rings_alone(centre: Centre, caller: str, agent: str) -> None:
 
 async def dies(centre: Centre) -> None:
     """ctid is killed, what it knows being in the books, and the dialplan takes it for dead."""
-
-    async def booked() -> bool:
-        books = json.loads(await centre.site.ctid("agents", "--json"))
-        shown = [centre.listener.state(agent["id"]) or {} for agent in books]
-        return all(
-            a["state"] == s["state"] and s["phone"] in (a["phone"], None) for a, s in zip(books, shown, strict=True)
-        )
-
-    await until(booked, "the books have it", every=0.2)
-    await until((centre.site.state / "last-seen").exists, "ctid has left its mark")
+    await centre.booked()
     await centre.site.kill_daemon()
     await until(lambda: lease_over(centre), "ctid counts as dead")
 
