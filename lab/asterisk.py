@@ -37,6 +37,9 @@ GROUP = "call_group = 1\npickup_group = 1"
 #: A queue of the site's own, which is not ctid's fallback.
 PLAIN_QUEUE = "[lab-plain]\nstrategy = ringall\ntimeout = 15\n"
 
+#: A transfer nobody answers comes back soon.
+FEATURES = "[general]\npickupexten = *8\natxfernoanswertimeout = 3\natxferloopdelay = 1\natxfercallbackretries = 1\n"
+
 INDICATIONS = """
 [general]
 country = us
@@ -232,7 +235,7 @@ class Asterisk:
         self._write("cel_custom.conf", (DIALPLAN / "cel_custom.conf.sample").read_text())
         self._write("cdr.conf", "[general]\nenable = yes\n")
         self._write("cdr_custom.conf", (DIALPLAN / "cdr_custom.conf.sample").read_text())
-        self._write("features.conf", "[general]\npickupexten = *8\n", (DIALPLAN / "features.conf.sample").read_text())
+        self._write("features.conf", FEATURES, (DIALPLAN / "features.conf.sample").read_text())
         self._write(
             "queues.conf",
             "[general]\npersistentmembers = yes\n",

@@ -140,6 +140,13 @@ def _who_called_out(call: Call) -> AgentId | None:
     return next((leg.agent for leg in call.legs.values() if leg.originator), None)
 
 
+def show_merged(world: World, leg: Leg, into: Call, at: float) -> None:
+    """Who was consulted now has the customer, and the customer's screen; who consulted has had it all along."""
+    theirs = {other.agent for other in into.legs.values() if other.pop is not None and other.live}
+    if leg.answered_at is not None and leg.agent not in theirs and into.direction is Direction.INBOUND:
+        world.pop(into, leg, PopState.ANSWERED, at)
+
+
 def on_talk_started(world: World, event: ev.TalkStarted) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
     if call is None or leg is None or not leg.live:

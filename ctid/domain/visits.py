@@ -221,6 +221,7 @@ def on_calls_merged(world: World, event: ev.CallsMerged) -> None:
         into.legs.setdefault(leg.id, leg)
         if leg.agent is not None and leg.live:
             legs.seat(world, leg, into)
+            legs.show_merged(world, leg, into, event.at)
     merged.legs = {}
     merged.merged_into = into.id
     merged.outcome = Outcome.MERGED

@@ -83,10 +83,17 @@ class Visit:
         await until(lambda: len(phone.invites) > known, f"{agent}'s phone rings")
         return Stay(phone, phone.invites[-1])
 
-    async def refers(self, to: str) -> None:
-        """agent2's phone sends REFER, and hangs up when the PBX has taken it on, as phones do."""
-        await self.stay.phone.transfer(self.stay.invite, self.uri(to))
-        await self.stay.phone.hang_up(self.stay.invite)
+    async def refers(self, to: str, more: str = "") -> None:
+        """agent2's phone sends REFER, and hangs up when the PBX says that it is done, as phones do."""
+        phone, invite = self.stay.phone, self.stay.invite
+        await phone.transfer(invite, self.uri(to) + more)
+
+        def done() -> bool:
+            told = (m for m in phone.messages if m.call_id == invite.call_id and m.start.startswith("NOTIFY "))
+            return any("terminated" in m.headers["subscription-state"] for m in told)
+
+        await until(done, "the PBX says that the transfer is done")
+        await phone.hang_up(invite)
 
     def uri(self, number: str) -> str:
         return f"sip:{number}@127.0.0.1:{self.centre.site.asterisk.sip_port}"
@@ -212,3 +219,168 @@ async def test_a_blonde_transfer_whose_target_answers(centre: Centre) -> None:
     await visit.stay.phone.hang_up(visit.stay.invite)
     await second.answered()
     await given_over(centre, visit, second, before)
+
+
+async def test_an_attended_transfer_by_refer_with_replaces_gives_the_colleague_the_ticket(centre: Centre) -> None:
+    """The phone makes a second call of its own, which turns out to be part of the customer's."""
+    before = talked_today(centre)
+    visit, count = await talks_with_agent2(centre), known(centre, "agent1")
+    await visit.stay.phone.hold(visit.stay.invite)
+    async with centre.site.call("agent2", "agent1", tone=PITCH["agent2"]) as consultation:
+        second = await (await visit.next("agent1", count)).answered()
+        await sound(0.8)
+        await visit.refers("agent1", f"?{await consultation.replaces()}")
+        await consultation.ended()
+    shown = await centre.listener.popped("agent1", "answered", visit.call)
+    assert shown["ticket"]["id"] == "1001"
+    await centre.listener.becomes("agent2", "idle")
+    with_customer = visit.stay.ended_at or 0.0
+    await sound(1.2)
+    await visit.placed.hang_up()
+    await second.over()
+    call = await visit.books()
+    [merged] = [c for c in await centre.site.calls("agent2") if c["merged_into"] == visit.call]
+    assert (merged["outcome"], merged["direction"], merged["legs"]) == ("merged", "internal", [])
+    legs = [(leg["party"], leg["result"]) for leg in call["legs"]]
+    assert sorted(legs) == [("agent1", "answered"), ("agent2", "answered"), ("agent2", "answered")]
+    assert call["agent"] == "agent1"
+    assert talk(call)["agent1"] == pytest.approx(second.seconds, abs=NEAR)
+    gained = {agent: seconds - before[agent] for agent, seconds in talked_today(centre).items()}
+    assert gained["agent2"] == pytest.approx(visit.stay.seconds, abs=NEAR), "hold is talk, and nothing counts twice"
+    assert gained["agent1"] == pytest.approx((second.ended_at or 0.0) - with_customer, abs=NEAR)
+    assert centre.states("agent1", visit.call) == ["answered", "ended"]
+    tone = heard(centre, call)
+    assert min(tone[PITCH["agent1"]], tone[PITCH["agent2"]]) > 0.7
+    assert tone[CUSTOMER] > 1.8
+
+
+async def test_a_consultation_that_is_given_up_leaves_the_caller_with_the_agent(centre: Centre) -> None:
+    visit, count = await talks_with_agent2(centre), known(centre, "agent1")
+    await consults(centre, visit)
+    second = await (await visit.next("agent1", count)).answered()
+    await sound(0.8)
+    await visit.stay.phone.press(visit.stay.invite, "*1")
+    await second.over()
+    await centre.listener.becomes("agent1", "idle")
+    assert (centre.listener.state("agent2") or {})["state"] == "talking"
+    await sound(1.0)
+    await visit.placed.hang_up()
+    await visit.stay.over()
+    call = await visit.books()
+    assert call["agent"] == "agent2"
+    assert talk(call) == {
+        "agent1": pytest.approx(second.seconds, abs=NEAR),
+        "agent2": pytest.approx(visit.stay.seconds, abs=NEAR),
+    }
+    one_ticket(centre, visit.call, "agent2", "agent1")
+    tone = heard(centre, call)
+    assert tone[PITCH["agent2"]] > 1.5, "before and after"
+    assert tone[PITCH["agent1"]] < 0.2, "the customer does not hear what the two say"
+
+
+async def test_a_busy_colleague_leaves_the_caller_with_the_agent(centre: Centre) -> None:
+    await centre.site.phones["agent1"].behave("busy")
+    visit, count = await talks_with_agent2(centre), known(centre, "agent1")
+    await consults(centre, visit)
+    await visit.next("agent1", count)
+    await sound(2.5)  # the PBX tells the agent so, and gives the caller back
+    await visit.placed.hang_up()
+    await visit.stay.over()
+    call = await visit.books()
+    assert sorted((leg["party"], leg["result"]) for leg in call["legs"]) == [("agent1", "busy"), ("agent2", "answered")]
+    assert talk(call)["agent2"] == pytest.approx(visit.stay.seconds, abs=NEAR)
+    assert call["agent"] == "agent2"
+    assert heard(centre, call)[PITCH["agent2"]] > 0.9
+
+
+async def test_a_blonde_transfer_nobody_answers_comes_back_to_the_agent(centre: Centre) -> None:
+    await centre.site.phones["agent1"].behave("never")
+    visit, count = await talks_with_agent2(centre), known(centre, "agent1")
+    await consults(centre, visit)
+    await visit.next("agent1", count)
+    mine = known(centre, "agent2")
+    await visit.stay.phone.hang_up(visit.stay.invite)
+    again = await (await visit.next("agent2", mine)).answered()
+    await sound(1.2)
+    await visit.placed.hang_up()
+    await again.over()
+    call = await visit.books()
+    assert [(leg["party"], leg["result"]) for leg in call["legs"]] == [
+        ("agent2", "answered"),
+        ("agent1", "cancelled"),  # the PBX took the call back from that phone
+        ("agent2", "answered"),
+    ]
+    assert talk(call)["agent2"] == pytest.approx(visit.stay.seconds + again.seconds, abs=NEAR)
+    assert {pop["ticket"]["id"] for pop in centre.listener.pops("agent2", visit.call)} == {"1001"}
+    assert heard(centre, call)[PITCH["agent2"]] > 1.4
+
+
+async def test_three_talk_together_and_the_first_agent_leaves(centre: Centre) -> None:
+    before = talked_today(centre)
+    visit, count = await talks_with_agent2(centre), known(centre, "agent1")
+    await consults(centre, visit)
+    second = await (await visit.next("agent1", count)).answered()
+    await sound(0.6)
+    await visit.stay.phone.press(visit.stay.invite, "*3")
+    await sound(1.2)
+    await visit.stay.phone.hang_up(visit.stay.invite)
+    await given_over(centre, visit, second, before)
+
+
+async def test_a_caller_sent_back_to_the_service_number_waits_and_is_routed_anew(centre: Centre) -> None:
+    visit = await talks_with_agent2(centre)
+    await centre.listener.command("agent2", "pause", reason="lunch")
+    before = centre.invites()
+    await visit.refers("4001")
+    agent = await centre.rung(before)
+    second = await Stay(centre.site.phones[agent], centre.site.phones[agent].invites[-1]).answered()
+    await centre.listener.becomes("agent2", "paused")
+    await sound(1.2)
+    await visit.placed.hang_up()
+    await second.over()
+    call = await visit.books()
+    assert [decision["chosen"] for decision in call["decisions"]] == ["agent2", agent]
+    assert call["decisions"][1]["owner_skipped"] == "paused"
+    assert talk(call)["agent2"] == pytest.approx(visit.stay.seconds, abs=NEAR)
+    assert talk(call)[agent] == pytest.approx(second.seconds, abs=NEAR)
+    one_ticket(centre, visit.call, "agent2", agent)
+    assert min(heard(centre, call)[PITCH[each]] for each in ("agent2", agent)) > 0.7
+
+
+@pytest.mark.parametrize("way", ["blind", "attended"])
+async def test_a_customer_an_agent_called_is_given_to_a_colleague(centre: Centre, way: str) -> None:
+    site, customer = centre.site, f"0215569100{len(way)}"
+    async with (
+        SippAgent(site.folder / "sipp", "customer", site.asterisk.trunk_port, tone=1600) as outside,
+        site.call("agent1", f"9{customer}", tone=PITCH["agent1"]) as placed,
+    ):
+        theirs = await Stay(outside, await outside.rings()).answered()
+        count = known(centre, "agent3")
+        await sound(1.2)
+        if way == "blind":
+            await placed.transfer(f"sip:agent3@127.0.0.1:{site.asterisk.sip_port}")
+        else:
+            await placed.press("*2")
+            await asyncio.sleep(0.3)
+            await placed.press("883")
+        phone = site.phones["agent3"]
+        await until(lambda: len(phone.invites) > count, "agent3's phone rings")
+        second = await Stay(phone, phone.invites[-1]).answered()
+        await placed.hang_up()
+        await sound(1.2)
+        await outside.hang_up(theirs.invite)
+        await second.over()
+    call = await centre.in_the_books("agent1")
+    assert (call["direction"], call["dialled"], call["outcome"], call["agent"]) == (
+        "outbound",
+        customer,
+        "answered",
+        "agent3",
+    )
+    assert set(talk(call)) == {"agent1", "agent3", customer}
+    assert talk(call)["agent3"] == pytest.approx(second.seconds, abs=NEAR)
+    [recording] = call["recordings"]
+    assert recording["state"] == "complete"
+    file = site.asterisk.monitor_dir / recording["path"]
+    assert tones.seconds_of(file, 1600) > 1.8
+    assert min(tones.seconds_of(file, PITCH[agent]) for agent in ("agent1", "agent3")) > 0.7
