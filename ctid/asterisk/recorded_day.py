@@ -157,7 +157,8 @@ def _staff(heard: _Heard, ids: Mapping[Endpoint, AgentId]) -> list[ev.Event]:
     for phone, agent in ids.items():
         request = ev.Request(agent=agent, id="recorded")
         codes = heard.codes.get(phone, [])
-        first, last = heard.signs.get(phone, (heard.began, heard.ended))
+        seen, last = heard.signs.get(phone, (heard.began, heard.ended))
+        first = max(seen, heard.began)  # a list of states, which a recording begins with, has no times
         moves = [(at, command) for at, command in codes if command in ("sign_in", "sign_out")]
         if not moves:
             staff.append(ev.SignInAsked(at=first, request=request, phone=phone))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ctid import __version__
-from ctid.cli import comparing, daemons, database, doctor, lists, telling, users
+from ctid.cli import comparing, daemons, database, doctor, lists, recording, telling, users
 from ctid.cli.options import ConfigFile
 
 app = typer.Typer(
@@ -50,4 +50,5 @@ app.add_typer(telling.report, name="report")
 app.command()(comparing.compare)
 app.command()(telling.explain)
 app.command()(telling.replay)
+app.command()(recording.record)
 app.add_typer(users.user, name="user")

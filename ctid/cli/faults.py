@@ -25,6 +25,7 @@ PIPE_CLOSED = 141
 MENDABLE = (
     ("ctid.asterisk.pbx_day", "PbxFileError"),
     ("ctid.asterisk.recorded_day", "NoDayError"),
+    ("ctid.asterisk.tape", "TapeError"),
     ("ctid.asterisk.wire", "WireError"),
     ("ctid.db.calls", "NoSuchCall"),
     ("ctid.db.csvfile", "CsvFault"),

@@ -1,6 +1,8 @@
 """``ctid replay``: a recorded stream becomes calls, without PBX, database or configuration."""
 
+import asyncio
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import pytest
 
 from ctid.asterisk.wire import LONGEST_MESSAGE
 from lab.asterisk import Asterisk
+from lab.process import until
 from lab.sipp import SippAgent, place_call
-from tests.cli.conftest import Ended, Site, run
+from tests.cli.conftest import CTID, Ended, Site, run
 
 CALLER, LINE = "13800138000", "4001"
 
@@ -89,6 +92,47 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> No
 def test_what_is_no_stream_of_messages_is_one_line() -> None:
     ended = run("replay", "-", stdin=b"x" * (LONGEST_MESSAGE + 1))
     assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, "")
+
+
+async def test_a_recorded_day_can_be_replayed_and_holds_no_pin_and_no_secret(site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "days"
+    folder.mkdir()
+    async with Asterisk(tmp_path / "pbx", failsafe=("agent1",)) as pbx:
+        variables = {"CTID_AMI__PORT": str(pbx.ami_port), "CTID_AMI__SECRET": pbx.ami_secret}
+        child = await asyncio.create_subprocess_exec(
+            *CTID, "--config", str(site.config), "record", str(folder), env={**os.environ, **variables}
+        )
+        try:
+            await until(lambda: list(folder.iterdir()), "the recording begins")
+            await pbx.ami.action("UserEvent", UserEvent="CtidAgent", Epoch="e-p-o-c-h", Command="sign_in", Pin="4711")
+            async with (
+                SippAgent(pbx.folder, "agent1", pbx.phones["agent1"]) as phone,
+                place_call(pbx, CALLER, LINE) as call,
+            ):
+                await phone.rings(CALLER)
+                await pbx.ami.event("BridgeEnter", CallerIDNum=CALLER)
+                await call.hang_up()
+            [file] = folder.iterdir()
+            await until(lambda: b"Event: Hangup" in file.read_bytes(), "the call's end is recorded")
+        finally:
+            child.kill()
+            await child.wait()
+    kept = file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert b"CtidAgent" in kept
+    assert not any(secret in kept for secret in (b"4711", b"e-p-o-c-h", pbx.ami_secret.encode()))
+    assert kept.endswith(b"\r\n\r\n")
+    [replayed] = run("replay", str(file)).json
+    assert (replayed["caller"], replayed["outcome"], replayed["agent"]) == (CALLER, "answered", "agent1")
+
+
+async def test_a_refused_secret_and_a_folder_that_is_not_there_are_one_line(site: Site, tmp_path: Path) -> None:
+    ended = site.ctid("record", str(tmp_path / "none"))
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    async with Asterisk(tmp_path / "pbx") as pbx:
+        ended = await asyncio.to_thread(site.ctid, "record", str(tmp_path), CTID_AMI__PORT=str(pbx.ami_port))
+    assert ended.status == 2
+    assert "refused the user" in ended.err
 
 
 RECORDED = Path(__file__).parents[1] / "streams" / "recorded"
