@@ -28,6 +28,7 @@ from ctid.config import Settings
 from ctid.domain.events import Event, Request
 from ctid.domain.types import AgentId, AgentStatus, CallRecord, Pop, PopState
 from ctid.mqtt import topics
+from ctid.mqtt.flood import MOST_A_SECOND, Flood, Verdict
 from ctid.mqtt.outbox import Item, Kind, Outbox
 from ctid.mqtt.topics import Message, Refusal
 
@@ -84,6 +85,7 @@ class MqttDoor:
         self._states: dict[AgentId, AgentStatus] = {}
         self._wake = asyncio.Event()
         self._answers = 0
+        self._flood = Flood()
         self._status = topics.node_message(node, up=True, acting=False, pbx_connected=False, version=__version__)
         self._will = topics.node_message(node, up=False, acting=False, pbx_connected=False, version=__version__)
         self._said: str | None = None
@@ -210,8 +212,15 @@ class MqttDoor:
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            topic, payload = str(message.topic), message.payload
-            asked = topics.parse_command(topic, payload if isinstance(payload, bytes) else b"", time.time())
+            topic, payload = str(message.topic), message.payload if isinstance(message.payload, bytes) else b""
+            verdict = self._flood.judge(topic, time.monotonic())
+            if verdict is Verdict.DROP:
+                continue
+            if verdict is Verdict.REFUSE:
+                _log.warning("MQTT commands come too fast and are dropped", topic=topic, most_a_second=MOST_A_SECOND)
+                asked: Event | Refusal | None = topics.too_many(topic, payload, MOST_A_SECOND)
+            else:
+                asked = topics.parse_command(topic, payload, time.time())
             if isinstance(asked, Refusal):
                 _log.info("MQTT command refused", topic=topic, error=asked.error)
                 self._answer(lambda refusal=asked: topics.refusal_message(refusal))  # type: ignore[misc]

@@ -180,11 +180,10 @@ def parse_command(topic: str, payload: bytes, at: float) -> Event | Refusal | No
 
     ``at`` is when it arrived, in Unix seconds.
     """
-    kind, _, rest = topic.removeprefix(f"{PREFIX}/").partition("/")
-    subject, _, tail = rest.partition("/")
-    if tail != "command" or kind not in ("agents", "calls") or not ID.fullmatch(subject):
+    addressed = _addressed(topic)
+    if addressed is None:
         return None
-    answers = _agent_result(subject) if kind == "agents" else _call_result(subject)
+    kind, subject, answers = addressed
     asked: Mapping[str, Any] = {}
     try:
         asked = _object(payload)
@@ -198,6 +197,27 @@ def parse_command(topic: str, payload: bytes, at: float) -> Event | Refusal | No
         return make(at, Request(agent=subject, id=request_id), asked)
     except _UnusableError as error:
         return Refusal(topic=answers, id=_echo(asked), error=str(error))
+
+
+def too_many(topic: str, payload: bytes, most: int) -> Refusal | None:
+    """The answer to a command of a sender who sends more than ``most`` a second; ``None`` where nobody could be answered."""
+    addressed = _addressed(topic)
+    if addressed is None:
+        return None
+    try:
+        given = _echo(_object(payload))
+    except _UnusableError:
+        given = None
+    return Refusal(topic=addressed[2], id=given, error=f"too many commands; send at most {most} a second")
+
+
+def _addressed(topic: str) -> tuple[str, str, str] | None:
+    """Of a command's topic: agents or calls, whose, and where the answer goes."""
+    kind, _, rest = topic.removeprefix(f"{PREFIX}/").partition("/")
+    subject, _, tail = rest.partition("/")
+    if tail != "command" or kind not in ("agents", "calls") or not ID.fullmatch(subject):
+        return None
+    return kind, subject, _agent_result(subject) if kind == "agents" else _call_result(subject)
 
 
 def _object(payload: bytes) -> Mapping[str, Any]:

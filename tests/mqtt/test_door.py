@@ -262,3 +262,11 @@ async def wire(to: int) -> AsyncIterator[Wire]:
         yield one
     finally:
         await one.stop()
+
+
+async def test_a_flood_of_commands_is_answered_once_and_mostly_dropped(door: Door, listener: Listener) -> None:
+    flood = (listener.says("agents/7/command", {"id": str(n), "command": "sign_out"}) for n in range(100))
+    await asyncio.gather(*flood)
+    refused = await listener.hears("agents/7/result")
+    assert (refused.payload["ok"], refused.payload["error"]) == (False, "too many commands; send at most 20 a second")
+    assert 20 <= len(door.asked) < 100

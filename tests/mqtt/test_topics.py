@@ -20,7 +20,8 @@ from ctid.domain.events import (
 )
 from ctid.domain.types import AgentState, AgentStatus
 from ctid.mqtt import topics
-from ctid.mqtt.topics import Refusal, parse_command
+from ctid.mqtt.flood import Flood, Verdict
+from ctid.mqtt.topics import Refusal, parse_command, too_many
 
 AGENT = "ctid/v1/agents/7/command"
 CALL = "ctid/v1/calls/1.1/command"
@@ -149,3 +150,19 @@ def test_an_unknown_time_is_null_and_talk_is_in_milliseconds() -> None:
         "call_id": None,
         "phone": None,
     }
+
+
+def test_a_second_too_full_of_commands_takes_twenty_answers_one_and_drops_the_rest() -> None:
+    flood = Flood()
+    said = [flood.judge("ctid/v1/agents/7/command", 5.0 + n / 100) for n in range(50)]
+    assert said == [Verdict.TAKE] * 20 + [Verdict.REFUSE] + [Verdict.DROP] * 29
+    assert flood.judge("ctid/v1/agents/8/command", 5.5) is Verdict.TAKE, "others are not harmed"
+    assert flood.judge("ctid/v1/agents/7/command", 6.0) is Verdict.TAKE
+
+
+def test_who_sends_too_many_is_told_in_one_line() -> None:
+    refusal = too_many("ctid/v1/agents/7/command", b'{"id": "9", "command": "resume"}', 20)
+    assert refusal == Refusal(
+        topic="ctid/v1/agents/7/result", id="9", error="too many commands; send at most 20 a second"
+    )
+    assert too_many("ctid/v1/agents/+/command", b"{}", 20) is None

@@ -1,0 +1,34 @@
+"""How many commands one sender may send.
+
+Law: pure, and bounded by what one second brings: a flood costs a look at its topic, and one answer and line of log a second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+from typing import Final
+
+#: Commands taken from one topic within one second; a person does not come near it.
+MOST_A_SECOND: Final = 20
+
+
+class Verdict(Enum):
+    TAKE = "take"
+    REFUSE = "refuse"  # the first too many within the second: to be answered
+    DROP = "drop"
+
+
+class Flood:
+    def __init__(self) -> None:
+        self._second = 0.0
+        self._came: Counter[str] = Counter()
+
+    def judge(self, topic: str, now: float) -> Verdict:
+        """What is to be done with one more command on ``topic`` at ``now``, seconds by any clock that only goes on."""
+        if now - self._second >= 1.0:
+            self._second = now
+            self._came.clear()
+        self._came[topic] += 1
+        over = self._came[topic] - MOST_A_SECOND
+        return Verdict.TAKE if over <= 0 else Verdict.REFUSE if over == 1 else Verdict.DROP
