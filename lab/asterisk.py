@@ -169,6 +169,14 @@ class Asterisk:
 
         await until(look, f"{agent} is reachable", limit=limit, every=0.2)
 
+    async def listen(self, channel: str, name: str) -> Path:
+        """Keeps from now on what this channel's party hears, as a WAV file; it is whole when the channel is gone."""
+        heard = self.folder / f"{name}.wav"
+        whole = self.folder / f"{name}-both.wav"
+        answer = await self.ami.action("MixMonitor", Channel=channel, File=str(whole), Options=f"t({heard})")
+        assert answer["Response"] == "Success", answer
+        return heard
+
     def recording(self, name: str) -> Path:
         """The file that a CtidEnd's File names."""
         return self.monitor_dir / name
@@ -185,9 +193,10 @@ class Asterisk:
         self, registering: Sequence[str], extensions: str, globals_: str, qualify: int, system_name: str
     ) -> None:
         modules, data = (Path(line) for line in (LAB / "asterisk-folders").read_text().split("\n")[:2])
-        for name in ("etc", "lib", "spool/monitor", "run", "log/cel-custom", "log/cdr-custom", "moh"):
+        for name in ("etc", "lib", "spool/monitor", "run", "log/cel-custom", "log/cdr-custom", "moh", "waltz"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         tones.write_tone(self.folder / "moh" / "hold.ulaw", 250, seconds=4, amplitude=2000)
+        tones.write_tone(self.folder / "waltz" / "waltz.ulaw", 340, seconds=4, amplitude=2000)
         voices = sorted(path.name for path in (data / "sounds").glob("en*"))
         self._write(
             "asterisk.conf",
@@ -244,7 +253,11 @@ class Asterisk:
             PLAIN_QUEUE,
             "".join(f"member => PJSIP/{name}\n" for name in self.agents),
         )
-        self._write("musiconhold.conf", f"[default]\nmode = files\ndirectory = {self.folder}/moh\n")
+        self._write(
+            "musiconhold.conf",
+            f"[default]\nmode = files\ndirectory = {self.folder}/moh\n",
+            f"[waltz]\nmode = files\ndirectory = {self.folder}/waltz\n",
+        )
         first = 32768 + secrets.randbelow(60) * 400
         self._write("rtp.conf", f"[general]\nrtpstart = {first}\nrtpend = {first + 399}\nicesupport = no\n")
         self._write("voicemail.conf", "[general]\nformat = wav\n[default]\n100 => 1234,Lab\n")

@@ -386,7 +386,7 @@ def place_call(
     digits: Sequence[tuple[float, str]] = (),
     folder: Path | None = None,
 ) -> SippCall:
-    """A call from `caller` (a number, an agent's endpoint name, or `anonymous`) to `dialled`, with sound.
+    """A call from `caller` (a number, an agent's endpoint name, or `anonymous`) to `dialled` ("" for no number), with sound.
 
     It hangs up `talk` seconds after the PBX answered (and after the digits), or when told to (`hang_up`), or when the
     PBX does. `digits` are pressed in turn: (seconds to wait before the first, digits), as SIP INFO.
@@ -408,7 +408,9 @@ def place_call(
             for number, (wait, digit) in enumerate(presses, 2)
         ),
     )
-    call.run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-m", "1")
+    if not dialled:
+        scenario = scenario.replace("[service]@", "")
+    call.run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-s", dialled or "nobody", "-m", "1")
     return call
 
 

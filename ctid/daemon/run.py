@@ -16,6 +16,7 @@ import ssl
 import time
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from ctid.db.agents import Agents
 from ctid.db.callbacks import Callbacks
 from ctid.db.callers import Callers
 from ctid.db.calls import Calls, NoSuchCall
-from ctid.db.numbers import dial_back
+from ctid.db.numbers import dial_back, normalise
 from ctid.db.session import DatabaseFault, Engine, engine, faults
 from ctid.domain.acd import Acd
 from ctid.domain.announcing import HOUR, from_books
@@ -96,7 +97,14 @@ class _Daemon:
         self._nights = nights
         self._database = database
         self._inbox = Inbox()
-        self._acd = Acd(settings.policy(), settings.domain_lines(), settings.ami.pbx)
+        self._acd = Acd(
+            settings.policy(),
+            settings.domain_lines(),
+            settings.ami.pbx,
+            normalise=partial(
+                normalise, country=settings.routing.country, outside_prefix=settings.routing.outside_prefix
+            ),
+        )
         self._link = AmiLink(
             ami_settings(settings), on_messages=self._inbox.put, on_up=self._resync, on_down=self._on_down
         )

@@ -14,7 +14,7 @@ from ctid.domain import callbacks, keeping, legs, lingering, link, serving, staf
 from ctid.domain import events as ev
 from ctid.domain.actions import Action, Beat
 from ctid.domain.types import AgentState, CallbackState, Line, Policy
-from ctid.domain.world import World
+from ctid.domain.world import World, as_written
 
 _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingProxyType(
     {
@@ -87,10 +87,20 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
 
 
 class Acd:
-    """Automatic call distribution as a state machine."""
+    """Automatic call distribution as a state machine.
 
-    def __init__(self, policy: Policy, lines: tuple[Line, ...], pbx: str) -> None:
-        self.world = World(policy=policy, lines=lines, pbx=pbx)
+    ``normalise`` gives a number as the site means it, so that one number written in two ways is one line's.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        lines: tuple[Line, ...],
+        pbx: str,
+        *,
+        normalise: Callable[[str], str | None] = as_written,
+    ) -> None:
+        self.world = World(policy=policy, lines=lines, pbx=pbx, normalise=normalise)
 
     @property
     def next_deadline(self) -> float | None:

@@ -6,6 +6,7 @@ that was touched is saved and shown once, at the end of that event.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -46,6 +47,12 @@ REMEMBERED_SECONDS = 600.0
 #: What ``presence`` calls an agent's signed-in time: there is one at a time.
 SESSION = "session"
 
+
+def as_written(_number: str) -> str | None:
+    """What a number means to a site that has no habits of writing them: nothing more than its digits."""
+    return None
+
+
 #: A deadline: what falls due, and for whom.
 Deadline = tuple[str, str]
 
@@ -55,6 +62,7 @@ class World:
     policy: Policy
     lines: tuple[Line, ...]
     pbx: str
+    normalise: Callable[[str], str | None] = as_written
     linked: bool = False
     lost_at: float | None = None
     desks: dict[AgentId, Desk] = field(default_factory=dict)
@@ -105,19 +113,24 @@ class World:
         )
         self.zone = ZoneInfo(self.policy.timezone)
         self.in_vain = InVain(self.zone)
-        self.line_by_number = {_digits(number): line for line in reversed(self.lines) for number in line.numbers}
+        numbers = [(number, line) for line in reversed(self.lines) for number in line.numbers]
+        self.line_by_number = {meant: line for number, line in numbers if (meant := self.normalise(number)) is not None}
+        self.line_by_number |= {_digits(number): line for number, line in numbers}  # what is written goes before
         self.line_by_name = {line.name: line for line in self.lines}
 
     # -- who and where ---------------------------------------------------------------------------------------------
 
     def line_of(self, dialled: str | None) -> Line:
         """The line with this number; a number no line claims is served by every agent rather than lost."""
-        line = self.line_by_number.get(_digits(dialled)) if dialled else None
-        return line or Line(name="", numbers=())
+        return (self._line(dialled) if dialled else None) or Line(name="", numbers=())
 
     def has_line(self, number: str) -> bool:
         """Whether it is the number of a line."""
-        return _digits(number) in self.line_by_number
+        return self._line(number) is not None
+
+    def _line(self, number: str) -> Line | None:
+        """As it is written, with + or without, else by what the site's habits make of it."""
+        return self.line_by_number.get(_digits(number)) or self.line_by_number.get(self.normalise(number) or "")
 
     def local(self, at: float) -> datetime:
         return datetime.fromtimestamp(at, self.zone)
