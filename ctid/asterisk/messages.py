@@ -67,10 +67,7 @@ class DialMoved(PbxEvent, frozen=True, gc=False, kw_only=True):
 
 
 class DialEnded(PbxEvent, frozen=True, gc=False, kw_only=True):
-    """``DialEnd``. ``caller_id`` is the dialling channel's Uniqueid.
-
-    ``status`` is ANSWER, NOANSWER, BUSY, CHANUNAVAIL, CONGESTION, CANCEL, ABORT or another.
-    """
+    """``DialEnd``. ``status`` is ANSWER, NOANSWER, BUSY, CHANUNAVAIL, CONGESTION, CANCEL, ABORT or another."""
 
     caller_id: str | None
     dest_id: str

@@ -305,6 +305,7 @@ class Tracker:
     def _on_start(self, e: pbx.CallEnteredCtid) -> Iterator[ev.Event]:
         if (channel := self._graph.channels.get(e.uniqueid)) is not None:
             self._entered.add(channel.call)
+            self._graph.lead(channel)  # consulted by keys, the service number is a way to an agent, and no party
             channel.renews = channel.renews or (e.renews and e.file is not None)
             yield ev.CallEntered(
                 at=self._at,

@@ -384,3 +384,49 @@ async def test_a_customer_an_agent_called_is_given_to_a_colleague(centre: Centre
     file = site.asterisk.monitor_dir / recording["path"]
     assert tones.seconds_of(file, 1600) > 1.8
     assert min(tones.seconds_of(file, PITCH[agent]) for agent in ("agent1", "agent3")) > 0.7
+
+
+async def test_who_consults_the_service_number_is_routed_to_a_colleague_and_gives_the_caller_over(
+    centre: Centre,
+) -> None:
+    visit, before = await talks_with_agent2(centre), centre.invites()
+    await consults(centre, visit, "4001")
+    agent = await centre.rung(before)
+    second = await Stay(centre.site.phones[agent], centre.site.phones[agent].invites[-1]).answered()
+    await sound(0.8)
+    await visit.stay.phone.hang_up(visit.stay.invite)
+    await sound(1.2)
+    await visit.placed.hang_up()
+    await second.over()
+    call = await visit.books()
+    assert [leg["party"] for leg in call["legs"]] == ["agent2", agent]
+    assert [decision["chosen"] for decision in call["decisions"]] == ["agent2", agent]
+    assert talk(call)[agent] == pytest.approx(second.seconds, abs=NEAR)
+    one_ticket(centre, visit.call, "agent2", agent)
+    assert {r["state"] for r in call["recordings"]} == {"complete"}
+    of_caller = next(r for r in call["recordings"] if r["id"].endswith(visit.call))
+    file = centre.site.asterisk.monitor_dir / of_caller["path"]
+    assert min(tones.seconds_of(file, PITCH[each]) for each in ("agent2", agent)) > 0.7
+
+
+async def test_an_attended_transfer_to_an_outside_number(centre: Centre) -> None:
+    site = centre.site
+    async with SippAgent(site.folder / "sipp", "outside", site.asterisk.trunk_port, tone=1600) as outside:
+        visit = await talks_with_agent2(centre)
+        await consults(centre, visit, "902155699999")
+        theirs = await Stay(outside, await outside.rings(limit=15)).answered()
+        await sound(0.8)
+        await visit.stay.phone.hang_up(visit.stay.invite)
+        await sound(1.2)
+        await visit.placed.hang_up()
+        await theirs.over()
+        call = await visit.books()
+        assert [leg["party"] for leg in call["legs"]] == ["agent2", "02155699999"]
+        assert talk(call) == {
+            "agent2": pytest.approx(visit.stay.seconds, abs=NEAR),
+            "02155699999": pytest.approx(theirs.seconds, abs=NEAR),
+        }
+    assert {r["state"] for r in call["recordings"]} == {"complete"}, "the outside party's own channel is recorded, too"
+    of_caller = next(r for r in call["recordings"] if r["id"].endswith(visit.call))
+    file = site.asterisk.monitor_dir / of_caller["path"]
+    assert tones.seconds_of(file, 1600) > 0.7
