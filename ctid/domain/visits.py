@@ -256,6 +256,7 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
 def _end(world: World, call: Call, at: float) -> None:
     call.ended_at = at
     world.move(call, Phase.ENDED)
+    world.serve = world.serve or bool(world.callbacks)  # a customer who is to be called back may have been on this call
     for what in ("wait", "round", "owner", "lookup", "overflow", "closing", "announce", "callback_offer"):
         world.timers.clear((what, call.id))
     world.timers.set(("forget", call.id), at + REMEMBERED_SECONDS)

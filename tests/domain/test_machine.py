@@ -286,6 +286,7 @@ class CallCentre(RuleBasedStateMachine):
         """Whoever is held, ringing or in conversation is told again, as a snapshot tells it."""
         self.tell(ev.LinkLost(at=self.now))
         self.routes.clear()
+        self.also_there()
         for call in sorted({*self.held, *self.ringing, *self.talking}):
             self.tell(ev.CallStarted(at=self.now, call_id=call, caller="1", endpoint="trunk"))
         legs = {**self.ringing, **{c: (leg, phone) for c, (leg, phone, _) in self.talking.items()}}
@@ -300,6 +301,9 @@ class CallCentre(RuleBasedStateMachine):
         for call in self.held:
             self.hold(call, None)
         self.tell(ev.LinkOpened(at=self.now))
+
+    def also_there(self) -> None:
+        """What else a snapshot has, for those who play more."""
 
     # -- what must always hold -----------------------------------------------------------------------------------------
 
