@@ -23,8 +23,8 @@ from ctid.domain.events import CallerIdentified, CallerLookupFailed, PinChecked,
 
 log = structlog.get_logger(__name__)
 
-#: Questions under way at once; with a database that hangs, more would only wait, and a caller must not.
-_MOST = 500
+#: Look-ups under way at once, and those that wait for them: an outage's calls come all at once from CEL.
+_MOST, _MOST_LATER = 500, 50_000
 #: Files read at once: reading is disk work, and calls must not wait for it.
 _READERS = 2
 
@@ -56,11 +56,14 @@ class Answers:
         self._tasks = tasks
         self._readers = asyncio.Semaphore(_READERS)
         self._lookups = 0
+        self._later: list[LookUpCaller] = []
 
     def look_up(self, action: LookUpCaller) -> None:
         if self._lookups < _MOST:
             self._lookups += 1
             self._start("lookup", action.call_id, self._look_up(action))
+        elif len(self._later) < _MOST_LATER:
+            self._later.append(action)
         else:
             self._inbox.put(CallerLookupFailed(at=self._now(), call_id=action.call_id))
 
@@ -85,6 +88,8 @@ class Answers:
             self._inbox.put(CallerIdentified(at=self._now(), call_id=action.call_id, file=file))
         finally:
             self._lookups -= 1
+            if self._later:  # the newest first: who calls now can't wait, and the core gives them half a second
+                self.look_up(self._later.pop())
 
     async def _check_pin(self, action: CheckPin) -> None:
         try:
