@@ -75,7 +75,9 @@ def test_who_gave_up_gives_up_only_where_nobody_answered_before() -> None:
         Outcome.ABANDONED,
     )
     quick = replace(of, arrivals=(caller(1, 0, talk=5), *of.arrivals[1:]))
-    assert [call.outcome for call in lived(quick)][1] is Outcome.ANSWERED
+    served = lived(quick)[1]
+    assert served.outcome is Outcome.ANSWERED
+    assert sum(leg.talk_seconds for leg in served.legs) == pytest.approx(60)
 
 
 def test_a_phone_that_is_not_answered_sends_the_caller_to_the_next_and_rings_as_long_as_the_policy_says() -> None:
