@@ -69,7 +69,6 @@ class DialMoved(PbxEvent, frozen=True, gc=False, kw_only=True):
 class DialEnded(PbxEvent, frozen=True, gc=False, kw_only=True):
     """``DialEnd``. ``status`` is ANSWER, NOANSWER, BUSY, CHANUNAVAIL, CONGESTION, CANCEL, ABORT or another."""
 
-    caller_id: str | None
     dest_id: str
     status: str
 
@@ -235,9 +234,7 @@ def _dial_state(m: Message) -> DialMoved:
 
 
 def _dial_end(m: Message) -> DialEnded:
-    return DialEnded(
-        at=m.at, caller_id=m.get("Uniqueid"), dest_id=m.headers["DestUniqueid"], status=m.headers["DialStatus"]
-    )
+    return DialEnded(at=m.at, dest_id=m.headers["DestUniqueid"], status=m.headers["DialStatus"])
 
 
 def _bridge_enter(m: Message) -> BridgeEntered:
