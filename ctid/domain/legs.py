@@ -129,21 +129,16 @@ def _originator_answered(world: World, call: Call, leg: Leg, event: ev.LegAnswer
     world.touch(call)
 
 
-def _newcomer(call: Call, leg: Leg) -> bool:
-    """Whether this agent came to the customer by a call of their own (out of parking, by a consultation), unannounced."""
-    shown = any(other.pop is not None and other.live for other in call.legs.values() if other.agent == leg.agent)
-    return leg.agent is not None and call.direction is Direction.INBOUND and not leg.originator and not shown
-
-
 def _who_called_out(call: Call) -> AgentId | None:
     """The agent whose call the customer answered, where an agent called."""
     return next((leg.agent for leg in call.legs.values() if leg.originator), None)
 
 
 def show_merged(world: World, leg: Leg, into: Call, at: float) -> None:
-    """Who was consulted now has the customer, and the customer's screen; who consulted has had it all along."""
+    """Who was consulted, or fetches a parked caller, has the customer's screen; who consulted has had it all along."""
     theirs = {other.agent for other in into.legs.values() if other.pop is not None and other.live}
-    if leg.answered_at is not None and leg.agent not in theirs and into.direction is Direction.INBOUND:
+    answered = leg.answered_at is not None and into.answered_at is not None  # else it is picked up: see on_talk_started
+    if answered and leg.agent not in theirs and into.direction is Direction.INBOUND:
         world.pop(into, leg, PopState.ANSWERED, at)
 
 
@@ -172,11 +167,9 @@ def on_talk_started(world: World, event: ev.TalkStarted) -> None:
         world.touch_desk(world.desks[leg.agent])
     if (
         not leg.originator and call.answered_at is None
-    ):  # a colleague picked the call up: their leg began as a call of its own
+    ):  # picked up by a colleague, whose leg began as a call of its own
         serving.release(world, call, None, event.at)
         _answered(world, call, leg, event)
-    elif event.witnessed and _newcomer(call, leg):
-        world.pop(call, leg, PopState.ANSWERED, event.at)
     world.touch(call)
 
 
