@@ -16,7 +16,7 @@ from lab import tones
 from lab.process import until
 from lab.sipp import SippAgent
 from lab.site import Site
-from tests.chain.centre import CHEN, CSV, LIU, Centre, opened, sound
+from tests.chain.centre import CSV, Centre, opened, sound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,7 +33,6 @@ LINES = {
     "4016": ("and-round", f'{PATIENCE}\noverflow = "line-round-and-round"'),
     "4017": ("waltz", 'music = "waltz"'),
     "4018": ("told", "announce_seconds = 10"),
-    "4019": ("gated", "level_gate = true\nlongest_wait_seconds = 2"),
     "+862155630100": ("city", ""),
     "5": ("digit", ""),
 }
@@ -365,51 +364,6 @@ async def test_any_caller_reaches_the_line_they_dialled(centre: Centre) -> None:
 
 
 # -- agents who do not take it -----------------------------------------------------------------------------------------
-
-
-async def test_a_gated_line_serves_the_levels_its_agents_have_and_no_higher(centre: Centre) -> None:
-    placed, agent, pop = await centre.comes_in(LIU, "4019")  # level 2, as the agents are
-    async with placed:
-        await centre.talks(agent, pop["call_id"])
-        await sound(0.4)
-        await placed.hang_up()
-    await centre.all_idle()
-    before = centre.invites()
-    async with centre.site.call(CHEN, "4019") as placed:  # level 4
-        await placed.ended()
-    call = await centre.ended(CHEN)
-    assert (call["outcome"], call["legs"], call["decisions"]) == ("overflow", [], [])
-    assert centre.invites() == before
-
-
-async def test_nobody_is_tried_twice_in_a_round_and_another_round_follows(centre: Centre) -> None:
-    for phone in centre.site.phones.values():
-        await phone.behave("never")
-    before = centre.invites()
-    async with centre.site.call("02155650001") as placed:
-
-        def rung() -> list[str]:
-            fresh = [(m.at, a) for a, p in centre.site.phones.items() for m in p.invites[before[a] :]]
-            return [agent for _, agent in sorted(fresh)]
-
-        order = await until(lambda: r if len(r := rung()) >= 3 else None, "a second round begins", limit=25)
-        await placed.hang_up()
-    assert set(order[:2]) == set(centre.agents)
-    call = await centre.ended("02155650001")
-    assert [leg["result"] for leg in call["legs"]][:2] == ["no_answer", "no_answer"]
-    assert call["outcome"] == "abandoned"
-
-
-async def test_three_missed_calls_in_a_row_pause_the_agent(centre: Centre) -> None:
-    await centre.listener.command("agent2", "pause", reason="meeting")
-    await centre.listener.command("agent1", "resume")  # which forgets what was missed before
-    await centre.site.phones["agent1"].behave("never")
-    async with centre.site.call("02155650004") as placed:
-        paused = await centre.listener.becomes("agent1", "paused", limit=30)
-        await placed.hang_up()
-    assert paused["reason"] == "missed calls"
-    call = await centre.ended("02155650004")
-    assert [leg["result"] for leg in call["legs"]] == ["no_answer"] * 3
 
 
 async def test_a_phone_that_was_busy_is_left_alone_for_a_while(centre: Centre) -> None:
