@@ -161,7 +161,11 @@ class Bench:
             if plan is not None:
                 figures += await self._compare(plan)
             if held:
-                figures += [await self._most_held(way) for way in ("ctid", "queue")]
+                most = [await self._most_held(way) for way in ("ctid", "queue")]
+                shares = ratios(*(figure.values for figure in most)) if most[1].median else ()
+                figures += most
+                if shares:
+                    figures.append(Figure(part="held", name="ctid / Queue()", unit="times as many", values=shares))
             clock.cancel()
         return figures
 

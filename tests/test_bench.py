@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bench import chain, deciding, reading, streams
+from bench.__main__ import BEGIN, END, PAGE, page
 from bench.figures import Figure, alternate, differences, percentile, ratios, shown, table
 from bench.floor import floor
 from ctid.asterisk.messages import parse
@@ -136,3 +137,11 @@ def test_a_pop_is_timed_from_the_first_ringing() -> None:
         _sip(10.0, "SIP/2.0 180 Ringing", "1382", sent=True),
     ]
     assert chain.lags(messages, {"1381": 10.5, "1383": 9.0}, ["1381", "1382", "1383"]) == (500.0,)
+
+
+def test_the_page_keeps_its_words_and_gets_the_new_figures() -> None:
+    old = f"What is measured.\n{BEGIN}Machine: old.\n\n| a |\n{END}What it says.\n"
+    figure = Figure(part="held", name="calls held", unit="calls/s", values=(40.0,))
+    new = page(old, {"cpu": "fast", "cores": "2"}, [figure])
+    assert new == f"What is measured.\n{BEGIN}Machine: cpu fast, cores 2.\n\n{table([figure])}\n{END}What it says.\n"
+    assert page(PAGE.read_text(encoding="utf-8"), {"cpu": "fast"}, [figure]).count("Machine:") == 1

@@ -49,6 +49,7 @@ def on_books_restored(world: World, event: ev.BooksRestored) -> None:
         if call.merged_into is not None:
             world.merged[call.id] = call.merged_into
         if call.live:
+            world.under_way[call.id] = call
             _restore_live(world, call, event.at)
         else:
             _restore_ended(world, call, event.at)

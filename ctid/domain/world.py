@@ -70,6 +70,7 @@ class World:
     seats: dict[Endpoint, AgentId] = field(default_factory=dict)
     roster_phones: frozenset[Endpoint] = frozenset()
     calls: dict[CallId, Call] = field(default_factory=dict)
+    under_way: dict[CallId, Call] = field(default_factory=dict)  # of these, those that were not over when last touched
     waiting: dict[CallId, None] = field(default_factory=dict)
     merged: dict[CallId, CallId] = field(default_factory=dict)
     callbacks: dict[CallId, Callback] = field(default_factory=dict)  # the open ones, by the call that asked
@@ -226,7 +227,7 @@ class World:
         if call.customer_id is not None:
             others = sum(
                 other.customer_id == call.customer_id and other.live and other.direction is Direction.INBOUND
-                for other in self.calls.values()
+                for other in self.under_way.values()
                 if other is not call
             )
             if others:
@@ -240,6 +241,10 @@ class World:
             self._keep_member(phone)
         for call_id in self.touched_calls:
             if (call := self.calls.get(call_id)) is not None:
+                if call.live:
+                    self.under_way[call_id] = call
+                else:
+                    self.under_way.pop(call_id, None)
                 record = call.record()
                 self.do(SaveCall(call=record))
                 self.do(ShowCall(call=record))

@@ -1,9 +1,14 @@
 """A database that cannot be used is named in one line, with what to do and without its password."""
 
+import asyncio
+import threading
+
 import pytest
+from sqlalchemy import select
 
 from ctid.db import migrations, session
 from ctid.db.session import DatabaseFault
+from ctid.db.tables import customers
 
 SECRET = "geheim"
 
@@ -82,4 +87,35 @@ async def test_sqlite_writes_ahead_and_keeps_its_foreign_keys(tmp_path):
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
         assert (await connection.exec_driver_sql("PRAGMA foreign_keys")).scalar() == 1
         assert (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar() == 10_000
+    await engine.dispose()
+
+
+async def test_a_unit_of_work_that_fails_leaves_nothing_behind(engine):
+    def work(connection):
+        connection.execute(customers.insert().values(id="c1", name="Acme"))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await session.write(engine, work)
+    assert await session.read(engine, lambda connection: connection.execute(select(customers.c.id)).all()) == []
+    await session.write(engine, lambda connection: connection.execute(customers.insert().values(id="c1", name="Acme")))
+    assert await session.read(engine, lambda connection: connection.execute(select(customers.c.id)).scalar()) == "c1"
+
+
+async def test_a_caller_is_looked_up_while_the_books_are_written(tmp_path):
+    engine = session.engine(f"sqlite:///{tmp_path}/ctid.db")
+    await migrations.upgrade(engine)
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slow(connection):
+        connection.execute(customers.insert().values(id="c1", name="Acme"))
+        under_way.set()
+        assert go_on.wait(10)
+
+    writing = asyncio.create_task(session.write(engine, slow))
+    await asyncio.to_thread(under_way.wait, 10)
+    assert await session.read(engine, lambda connection: connection.execute(select(customers.c.id)).all()) == []
+    assert not writing.done()
+    go_on.set()
+    await writing
     await engine.dispose()

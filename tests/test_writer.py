@@ -1,0 +1,99 @@
+"""What the core wants kept reaches the database, behind the calls, and nothing is taken for written before it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from ctid.daemon.inbox import Inbox
+from ctid.daemon.writer import Writer
+from ctid.db import migrations, session
+from ctid.db.agents import Agents
+from ctid.db.calls import Calls
+from ctid.db.session import Engine
+from ctid.domain.actions import OpenTicket
+from ctid.domain.events import TicketLinked
+from ctid.domain.types import AgentState, AgentStatus, CallRecord, Direction
+from lab.process import until
+from tests.db.site import NOON, PBX, add_agents
+
+CALL = CallRecord(
+    id="1700000000.1", pbx=PBX, direction=Direction.INBOUND, caller="1", dialled="4001", line=None, started_at=NOON
+)
+TICKET = OpenTicket(call_id=CALL.id, agent="a", contact_id=None, customer_id=None, caller="1", at=NOON + 5)
+
+
+class Desk:
+    """A writer at work on a database of its own; ``now`` is the PBX's clock."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.inbox, self.now = engine, Inbox(), NOON
+        self.writer = Writer(engine, self.inbox, PBX, lambda: self.now)
+
+    async def written(self) -> None:
+        await until(lambda: not self.writer.pending, "all of it is written")
+
+    async def without(self, table: str, *, gone: bool) -> None:
+        """Take a table away, or bring it back."""
+        old, new = (table, "away") if gone else ("away", table)
+        async with session.writing(self.engine) as connection:
+            await connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    engine = session.engine(f"sqlite:///{tmp_path}/ctid.db")
+    await migrations.upgrade(engine)
+    await add_agents(engine, "a")
+    made = Desk(engine)
+    task = asyncio.create_task(made.writer.run())
+    yield made
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    await engine.dispose()
+
+
+async def test_a_call_its_agents_state_and_its_ticket_are_written_and_the_ticket_is_told(desk: Desk) -> None:
+    talking = AgentStatus(agent="a", state=AgentState.TALKING, since=NOON + 5, call_id=CALL.id)
+    desk.writer.save_call(CALL)
+    desk.writer.save_agent(talking)
+    desk.writer.open_ticket(TICKET)
+    await desk.written()
+    assert (await Calls(desk.engine).one(CALL.id)).ticket_ids == ("T1",)
+    assert await Agents(desk.engine).statuses() == (talking,)
+    told = await desk.inbox.take()
+    assert isinstance(told, TicketLinked)
+    assert (told.call_id, told.ticket.id, told.opened) == (CALL.id, "T1", True)
+
+
+async def test_the_mark_stays_while_the_database_is_away_and_nothing_is_lost(desk: Desk) -> None:
+    assert desk.writer.all_written_at(desk.now) == NOON
+    await desk.without("calls", gone=True)
+    desk.now = NOON + 10
+    desk.writer.save_call(CALL)
+    with capture_logs() as lines:
+        await until(lambda: [line for line in lines if line["event"] == "db.write_failed"], "it is tried in vain")
+    assert desk.writer.all_written_at(NOON + 10) == NOON
+    await desk.without("calls", gone=False)
+    await desk.written()
+    assert desk.writer.all_written_at(NOON + 11) == NOON + 11
+    assert await Calls(desk.engine).one(CALL.id) == CALL
+
+
+async def test_the_mark_goes_on_under_calls_that_never_pause(desk: Desk) -> None:
+    assert desk.writer.all_written_at(desk.now) == NOON
+    async with session.writing(desk.engine):  # the database is locked while the first is written
+        desk.now = NOON + 10
+        desk.writer.save_call(CALL)
+        await until(lambda: not desk.writer._news.is_set(), "it is being written")
+        desk.writer.save_call(replace(CALL, id="1700000000.2"))
+    await until(lambda: desk.writer.pending == 1, "the first is written")
+    assert desk.writer.all_written_at(NOON + 20) == NOON + 10
+    await desk.written()
