@@ -5,6 +5,7 @@ Law: a schema this ctid does not know is never touched. Two processes that upgra
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from alembic import command
@@ -31,7 +32,7 @@ def folder() -> Path:
 
 async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
     """Run every migration the database still lacks. Raises ``DatabaseFault``."""
-    create_file(engine)
+    await asyncio.to_thread(create_file, engine)
     async with faults(engine), writing(engine) as connection:
         await connection.run_sync(_upgrade, revision)
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -102,6 +103,7 @@ def create_file(engine: AsyncEngine) -> None:
         with suppress(OSError):
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
             file.chmod(0o660)
+        _turn_to_wal(file)
 
 
 def reading(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -233,6 +235,20 @@ def _check_folder(file: Path) -> None:
 def _keep_sqlite(engine: SyncEngine) -> None:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+
+
+def _turn_to_wal(file: Path) -> None:
+    """Of several that open a new file at once, SQLite refuses all but one this change, and does not wait as it does else."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+                time.sleep(0.02)
+                continue
+        return  # whatever else is wrong with the file, its first use says
 
 
 def _done(engine: SyncEngine, work: Callable[[Connection], T]) -> T:
