@@ -329,7 +329,7 @@ async def test_a_phone_that_forwards_gives_the_call_to_who_answers_there(centre:
     async with centre.site.call("02155600010") as placed:
         await centre.listener.popped("agent2", "ringing")
         await centre.listener.becomes("agent2", "talking")
-        await until(lambda: centre.shown("02155600010")[-1]["ticket_ids"], "it has a ticket")
+        await until(lambda: any(c["ticket_ids"] for c in centre.shown("02155600010")), "it has a ticket")
         await placed.hang_up()
         await centre.all_idle()
     call = await bystander.call()
@@ -361,7 +361,7 @@ async def test_a_phone_that_forwards_outside_leaves_one_recording(centre: Centre
     await centre.site.phones["agent1"].behave("forward", forward_to=address(centre, "902155600012"))
     async with customer(centre) as theirs, centre.site.call("02155600013") as placed:
         await theirs.rings()
-        await until(lambda: centre.shown("02155600013")[-1]["answered_at"], "it is answered")
+        await until(lambda: any(c["answered_at"] for c in centre.shown("02155600013")), "it is answered")
         await sound(1)
         await placed.hang_up()
         await centre.all_idle()
@@ -401,7 +401,7 @@ async def test_a_colleague_who_picks_the_call_up_has_answered_it(
     assert tones.seconds_of(file, 440) > 0.8
     assert tones.seconds_of(file, 1200) > 0.8, "who picked it up"
     assert (bystander.talk("agent1"), bystander.talk("agent2") > 1) == (0, True)
-    assert bystander.states("agent1") == ["reserved", "ringing", "idle"]
+    assert bystander.states("agent1")[-2:] == ["ringing", "idle"]
 
 
 async def test_a_call_parked_and_fetched_is_one_call_with_both_agents(centre: Centre, bystander: Bystander) -> None:
