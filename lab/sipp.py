@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 from lab import tones
 from lab.asterisk import Asterisk
 from lab.process import LabError, Process, free_port, tool, until
+from lab.voice import EVENTS, Voice
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 FOR_EVER_MS = 86_400_000
@@ -52,6 +53,7 @@ class SipMessage:
     sent: bool
     start: str
     headers: dict[str, str]
+    body: str = ""
 
     @property
     def user(self) -> str:
@@ -63,6 +65,14 @@ class SipMessage:
     def call_id(self) -> str:
         return self.headers.get("call-id", "")
 
+    @property
+    def audio_port(self) -> int:
+        """Where the sender of this message's SDP wants to hear."""
+        found = re.search(r"^m=audio (\d+)", self.body, re.MULTILINE)
+        if found is None:
+            raise LabError(f"{self.start} has no SDP")
+        return int(found.group(1))
+
 
 def read_messages(path: Path) -> list[SipMessage]:
     """All messages in a SIPp message log, in order."""
@@ -72,8 +82,8 @@ def read_messages(path: Path) -> list[SipMessage]:
     heads = list(_MESSAGE.finditer(text))
     messages = []
     for head, after in itertools.zip_longest(heads, heads[1:]):
-        body = text[head.end() : after.start() if after else len(text)]
-        start, *lines = body.partition("\n\n")[0].split("\n")
+        said, _, body = text[head.end() : after.start() if after else len(text)].partition("\n\n")
+        start, *lines = said.split("\n")
         pairs = (line.partition(":") for line in lines if ":" in line)
         messages.append(
             SipMessage(
@@ -81,6 +91,7 @@ def read_messages(path: Path) -> list[SipMessage]:
                 sent=head["way"] == "sent",
                 start=start,
                 headers={name.strip().lower(): value.strip() for name, _, value in pairs},
+                body=body,
             )
         )
     return messages
@@ -185,9 +196,23 @@ def _filled(name: str, **values: object) -> str:
     return text
 
 
-def _keys(mine: str, theirs: str) -> dict[str, str]:
+def _keys(mine: str, theirs: str, audio: str) -> dict[str, str]:
     """What a phone can do in mid-call, between these two headers."""
-    return {"pressing": _filled("pressing"), "keys": _filled("keys", mine=mine, theirs=theirs)}
+    return {"pressing": _filled("pressing"), "keys": _filled("keys", mine=mine, theirs=theirs, audio=audio)}
+
+
+def _audio(voice: Voice | None) -> str:
+    """The audio line of an SDP, with what belongs to it: SIPp's own sound, or a voice that can press keys in it."""
+    if voice is None:
+        lines: tuple[str, ...] = ("m=audio [rtpstream_audio_port] RTP/AVP 0", "a=rtpmap:0 PCMU/8000")
+    else:
+        lines = (
+            f"m=audio {voice.port} RTP/AVP 0 {EVENTS}",
+            "a=rtpmap:0 PCMU/8000",
+            f"a=rtpmap:{EVENTS} telephone-event/8000",
+            f"a=fmtp:{EVENTS} 0-15",
+        )
+    return "\n      ".join(lines)
 
 
 class SippAgent(_Sipp):
@@ -226,7 +251,7 @@ class SippAgent(_Sipp):
                 ring_ms=round(self.ring * 1000),
                 talk_ms=FOR_EVER_MS if self.talk is None else round(self.talk * 1000),
                 tone=self.tone(self.pitch),
-                **_keys("From:[$to];tag=[pid]-[call_number]", "To:[$from]"),
+                **_keys("From:[$to];tag=[pid]-[call_number]", "To:[$from]", _audio(None)),
             )
         elif self.behaviour == "never":
             scenario = _filled("never")
@@ -308,6 +333,8 @@ class SippAgent(_Sipp):
 class SippCall(_Sipp):
     """One call placed into the PBX; made by `place_call`."""
 
+    voice: Voice | None = None
+
     def _answer(self) -> SipMessage | None:
         return next((m for m in self.messages if not m.sent and _is_final(m)), None)
 
@@ -340,7 +367,18 @@ class SippCall(_Sipp):
         await self._transfer((await self.answered()).call_id, to)
 
     async def press(self, digits: str) -> None:
-        await self._press((await self.answered()).call_id, digits)
+        """Presses keys in mid-call: in the sound where the call has a voice, else by SIP INFO."""
+        answer = await self.answered()
+        if self.voice is None:
+            await self._press(answer.call_id, digits)
+        else:
+            self.voice.speak_to(answer.audio_port)
+            await self.voice.press(digits)
+
+    async def kill(self) -> None:
+        if self.voice is not None:
+            await self.voice.close()
+        await super().kill()
 
     async def replaces(self) -> str:
         """What a REFER of another call must say behind ``?`` to join that call's other side with this one's."""
@@ -384,24 +422,31 @@ def place_call(
     talk: float | None = None,
     tone: int = 440,
     digits: Sequence[tuple[float, str]] = (),
+    keys_in_sound: bool = False,
     folder: Path | None = None,
 ) -> SippCall:
     """A call from `caller` (a number, an agent's endpoint name, or `anonymous`) to `dialled` ("" for no number), with sound.
 
     It hangs up `talk` seconds after the PBX answered (and after the digits), or when told to (`hang_up`), or when the
-    PBX does. `digits` are pressed in turn: (seconds to wait before the first, digits), as SIP INFO.
+    PBX does. `digits` are pressed in turn: (seconds to wait before the first, digits), as SIP INFO. With `keys_in_sound` the
+    call offers telephone-event, and what `press` presses goes there (RFC 4733); its tone begins with the first key.
     """
     call = SippCall(folder or asterisk.folder / "sipp", f"call-{re.sub('[^A-Za-z0-9]', '', caller)}", free_port())
     host = "anonymous.invalid" if caller == "anonymous" else "127.0.0.1"
     sender = f'"{name}" <sip:{caller}@{host}>' if name else f"<sip:{caller}@{host}>"
+    if keys_in_sound:
+        call.voice = Voice(call.tone(tone))
+    audio = _audio(call.voice)
+    own_sound = f'  <nop><action><exec rtp_stream="{call.tone(tone)},-1,0"/></action></nop>\n'
     presses = [(wait if first else 0.15, digit) for wait, run in digits for first, digit in _marked(run)]
     scenario = _filled(
         "call",
         **{"from": sender},
         user=caller,
-        tone=call.tone(tone),
+        audio=audio,
+        sound="" if keys_in_sound else own_sound,
         talk_ms=FOR_EVER_MS if talk is None else round(talk * 1000),
-        **_keys(f"From: {sender};tag=[pid]-[call_number]", "To:[$to]"),
+        **_keys(f"From: {sender};tag=[pid]-[call_number]", "To:[$to]", audio),
         refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
         digits="".join(
             _filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))

@@ -141,6 +141,21 @@ async def test_press_1_and_one_agent_rings_then_the_customer_and_they_talk(centr
     assert "asked to be called back and kept their place" in await centre.site.ctid("explain", call["id"])
 
 
+async def test_press_1_in_the_sound_as_real_phones_send_it_asks_for_a_callback(centre: Backing) -> None:
+    async with centre.site.call("02155640011", keys_in_sound=True) as placed:
+        await centre.waits("02155640011")
+        await sound(0.6)  # the offer begins
+        await placed.press("1")
+        await placed.ended(20)
+        assert placed.hung_up_by_pbx
+    kept = await centre.callback("02155640011", "waiting")
+    await centre.frees("agent1")
+    back = await centre.callback("02155640011", "done")
+    assert (back["id"], len(back["calls"])) == (kept["id"], 1)
+    await centre.customer.hang_up(centre.customer.invites[-1])
+    assert (await centre.made(back["calls"][0]))["outcome"] == "answered"
+
+
 async def test_a_waiting_caller_and_a_callback_are_served_in_the_order_they_came(centre: Backing) -> None:
     await centre.asked(LIU)
     async with centre.site.call("02155640009") as later:

@@ -89,6 +89,17 @@ async def test_an_agent_comes_to_a_phone_by_code_and_pin_moves_to_another_and_go
     assert all(call["answered_at"] for call in calls)
 
 
+async def test_an_agent_signs_in_by_keys_in_the_sound_as_real_phones_send_them(centre: Centre) -> None:
+    async with centre.site.call("agent1", "*11", keys_in_sound=True) as call:
+        await call.press("7002#")
+        await centre.site.asterisk.ami.event("Newexten", Application="Read", AppData="CTID_PIN,agent-pass,16,,2,10")
+        await call.press("4242#")
+        await call.ended(limit=15)
+    assert (await centre.listener.becomes("zhao", "idle"))["phone"] == "agent1"
+    assert (await centre.listener.command("zhao", "sign_out"))["ok"]
+    await centre.listener.becomes("zhao", "offline")
+
+
 async def test_a_wrong_pin_is_denied_and_five_of_them_lock_the_phone_for_the_right_one_too(centre: Centre) -> None:
     heard = await asyncio.gather(*(keyed(centre, "agent3", "*11", f"900{n}#", "0000#") for n in range(5)))
     assert set(heard) == {"agent-incorrect"}
