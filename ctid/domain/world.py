@@ -248,8 +248,6 @@ class World:
                 record = call.record()
                 self.do(SaveCall(call=record))
                 self.do(ShowCall(call=record))
-        self.seating(at)
-        self.room()
         out, self.out = self.out, []
         self.touched_desks.clear()
         self.touched_calls.clear()
