@@ -27,7 +27,7 @@ def migrate(connection: Connection) -> None:
 
 async def migrate_by_url(url: str) -> None:
     engine = session.engine(url)
-    async with session.writing(engine) as connection:
+    async with session.altering(engine) as connection:
         await connection.run_sync(migrate)
     await engine.dispose()
 

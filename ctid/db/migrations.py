@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ctid.db.session import DatabaseFault, create_file, faults, reading, writing
+from ctid.db.session import DatabaseFault, altering, create_file, faults, reading
 from ctid.db.tables import metadata
 
 _LOCK = 0x63746964  # "ctid": the key of PostgreSQL's advisory lock
@@ -33,13 +33,13 @@ def folder() -> Path:
 async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
     """Run every migration the database still lacks. Raises ``DatabaseFault``."""
     await asyncio.to_thread(create_file, engine)
-    async with faults(engine), writing(engine) as connection:
+    async with faults(engine), altering(engine) as connection:
         await connection.run_sync(_upgrade, revision)
 
 
 async def downgrade(engine: AsyncEngine, revision: str = "base") -> None:
     """Undo migrations down to ``revision``; with ``base`` nothing of ctid is left. Raises ``DatabaseFault``."""
-    async with faults(engine), writing(engine) as connection:
+    async with faults(engine), altering(engine) as connection:
         await connection.run_sync(_downgrade, revision)
 
 

@@ -135,6 +135,21 @@ async def write(engine: Engine, work: Callable[[Connection], T]) -> T:
         return await connection.run_sync(work)
 
 
+@asynccontextmanager
+async def altering(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """As ``writing``, for what changes the schema.
+
+    SQLite changes a table by making it anew, and to drop the old one would set off every foreign key that points to its rows:
+    within, none does.
+    """
+    async with engine.execution_options(ctid_writes=True, ctid_alters=True).connect() as connection:
+        try:
+            async with connection.begin():
+                yield connection
+        finally:
+            await connection.invalidate()  # the next one heeds foreign keys again
+
+
 def upsert(connection: Connection | AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that can say ON CONFLICT, for the connection's database."""
     return insert_for(connection.dialect.name, table)
@@ -270,7 +285,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("ctid_writes", False)
+    options = connection.get_execution_options()
+    if options.get("ctid_alters", False):
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # within a transaction it would do nothing
+    writes = options.get("ctid_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

@@ -7,6 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from ctid.db import migrations, session
 from ctid.db.session import DatabaseFault
@@ -30,6 +31,36 @@ async def test_the_way_down_leaves_nothing_and_the_way_up_works_again(engine):
     await migrations.upgrade(engine)
     assert await tables_of(engine) == {"alembic_version", *metadata.tables}
     await migrations.check(engine)
+
+
+async def test_a_migration_that_makes_a_table_anew_loses_nothing_that_points_to_it(empty):
+    await migrations.upgrade(empty, "0001")
+    at = "'2026-01-01 00:00:00+00'"
+    async with session.writing(empty) as connection:
+        for statement in (
+            "INSERT INTO agents (id, name) VALUES ('an', 'An')",
+            "INSERT INTO agent_lines (agent_id, line) VALUES ('an', 'support')",
+            f"INSERT INTO users (id, name, password_hash, role, agent_id, created_at) VALUES (1, 'an', 'x', 'agent', 'an', {at})",
+            f"INSERT INTO tickets (id, owner, subject, created_at) VALUES ('T1', 'an', 'Printer', {at})",
+            f"INSERT INTO calls (pbx, id, direction, started_at, via) VALUES ('pbx', '1.1', 'inbound', {at}, 'ctid')",
+            "INSERT INTO legs (pbx, call_id, id, position, party, offered_at, hold_seconds, certainty)"
+            f" VALUES ('pbx', '1.1', '1.2', 0, 'phone1', {at}, 0, 'exact')",
+        ):
+            await connection.execute(text(statement))
+    everything = text(
+        "SELECT t.owner, u.agent_id, l.line, legs.id FROM tickets t JOIN users u ON u.agent_id = t.owner"
+        " JOIN agent_lines l ON l.agent_id = t.owner JOIN legs ON legs.call_id = '1.1'"
+    )
+    for revision in ("head", "0001"):
+        await (migrations.upgrade if revision == "head" else migrations.downgrade)(empty, revision)
+        async with session.reading(empty) as connection:
+            assert (await connection.execute(everything)).all() == [("an", "an", "support", "1.2")]
+
+
+async def test_foreign_keys_hold_again_after_an_upgrade(engine):
+    with pytest.raises(IntegrityError):
+        async with session.writing(engine) as connection:
+            await connection.execute(text("INSERT INTO agent_lines (agent_id, line) VALUES ('nobody', 'support')"))
 
 
 async def test_two_processes_that_upgrade_at_once_take_turns(url):
