@@ -13,6 +13,8 @@ from ctid.db import migrations, session
 from ctid.db.session import DatabaseFault
 from ctid.db.tables import metadata
 
+NOON = "'2026-03-02 12:00:00+00'"
+
 
 async def tables_of(engine) -> set[str]:
     async with session.reading(engine) as connection:
@@ -35,18 +37,18 @@ async def test_the_way_down_leaves_nothing_and_the_way_up_works_again(engine):
 
 async def test_a_migration_that_makes_a_table_anew_loses_nothing_that_points_to_it(empty):
     await migrations.upgrade(empty, "0001")
-    at = "'2026-01-01 00:00:00+00'"
+    rows = f"""
+        INSERT INTO agents (id, name) VALUES ('an', 'An');
+        INSERT INTO agent_lines (agent_id, line) VALUES ('an', 'support');
+        INSERT INTO users (id, name, password_hash, role, agent_id, created_at) VALUES (1, 'an', 'x', 'agent', 'an', {NOON});
+        INSERT INTO tickets (id, owner, subject, created_at) VALUES ('T1', 'an', 'Printer', {NOON});
+        INSERT INTO calls (pbx, id, direction, started_at, via) VALUES ('pbx', '1.1', 'inbound', {NOON}, 'ctid');
+        INSERT INTO legs (pbx, call_id, id, position, party, offered_at, hold_seconds, certainty)
+            VALUES ('pbx', '1.1', '1.2', 0, 'phone1', {NOON}, 0, 'exact');
+    """
     async with session.writing(empty) as connection:
-        for statement in (
-            "INSERT INTO agents (id, name) VALUES ('an', 'An')",
-            "INSERT INTO agent_lines (agent_id, line) VALUES ('an', 'support')",
-            f"INSERT INTO users (id, name, password_hash, role, agent_id, created_at) VALUES (1, 'an', 'x', 'agent', 'an', {at})",
-            f"INSERT INTO tickets (id, owner, subject, created_at) VALUES ('T1', 'an', 'Printer', {at})",
-            f"INSERT INTO calls (pbx, id, direction, started_at, via) VALUES ('pbx', '1.1', 'inbound', {at}, 'ctid')",
-            "INSERT INTO legs (pbx, call_id, id, position, party, offered_at, hold_seconds, certainty)"
-            f" VALUES ('pbx', '1.1', '1.2', 0, 'phone1', {at}, 0, 'exact')",
-        ):
-            await connection.execute(text(statement))
+        for row in rows.split(";")[:-1]:
+            await connection.execute(text(row))
     everything = text(
         "SELECT t.owner, u.agent_id, l.line, legs.id FROM tickets t JOIN users u ON u.agent_id = t.owner"
         " JOIN agent_lines l ON l.agent_id = t.owner JOIN legs ON legs.call_id = '1.1'"
