@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, String, and_, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ctid.db.callbacks import Callbacks
 from ctid.db.session import instant, maybe_seconds, reading, seconds
 from ctid.db.tables import (
     agents,
+    callbacks,
     calls,
     contact_numbers,
     contacts,
@@ -26,12 +28,12 @@ from ctid.db.tables import (
     ticket_attempts,
     tickets,
 )
-from ctid.domain.types import AgentId, CallId, Direction, Outcome, RecordingState
+from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState, Via
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Where a list of calls or tickets goes on: after the one of this id that began then, towards older ones."""
+    """Where a list of calls, callbacks or tickets goes on: after the one of this id that began then, towards older ones."""
 
     at: float
     id: str
@@ -56,6 +58,27 @@ class CallRow:
     wait_seconds: float | None
     talk_seconds: float
     recording: RecordingState | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackRow:
+    """A callback as a list shows it; ``calls`` are those made for it, ``due_at`` is when it is over ``None``."""
+
+    id: CallId
+    pbx: str
+    number: str
+    contact: str | None
+    customer: str | None
+    line: str | None
+    state: CallbackState
+    tries: int
+    asked_at: float
+    due_at: float | None
+    ended_at: float | None
+    agent: AgentId | None
+    agent_name: str | None
+    calls: tuple[CallId, ...]
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +144,14 @@ class Books:
         outcome: Outcome | None = None,
         live: bool = False,
         agent: AgentId | None = None,
+        missed_by: AgentId | None = None,
         text: str | None = None,
         after: Mark | None = None,
     ) -> list[CallRow]:
-        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way."""
+        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way.
+
+        ``missed_by`` asks for those that nobody answered, of callers whose newest ticket was this agent's.
+        """
         query = (
             select(
                 calls,
@@ -146,6 +173,16 @@ class Books:
             query = query.where(calls.c.ended_at.is_(None))
         if agent is not None:
             query = query.where(_of_agent(agent))
+        if missed_by is not None:
+            query = query.where(
+                calls.c.owner == missed_by,
+                calls.c.direction == Direction.INBOUND.value,
+                calls.c.via != Via.DIRECT.value,
+                calls.c.ended_at.is_not(None),
+                calls.c.answered_at.is_(None),
+                calls.c.callback.is_(None),
+                calls.c.merged_into.is_(None),
+            )
         if text is not None:
             query = query.where(_like(text, calls.c.caller, calls.c.caller_name, calls.c.dialled, calls.c.id))
         if after is not None:
@@ -164,6 +201,35 @@ class Books:
             kept = select(recordings).where(tuple_(recordings.c.pbx, recordings.c.call_id).in_(keys))
             states = {(row.pbx, row.call_id): RecordingState(row.state) for row in await connection.execute(kept)}
         return [_call(row, talked[row.pbx, row.id], states.get((row.pbx, row.id))) for row in rows]
+
+    async def callbacks(
+        self, *, limit: int, state: CallbackState | None = None, after: Mark | None = None
+    ) -> list[CallbackRow]:
+        """Callbacks that are in this state, the newest first."""
+        asked = and_(calls.c.pbx == callbacks.c.pbx, calls.c.id == callbacks.c.id)
+        query = (
+            select(
+                callbacks,
+                contacts.c.name.label("contact"),
+                customers.c.name.label("customer"),
+                agents.c.name.label("agent_name"),
+            )
+            .select_from(callbacks)
+            .outerjoin(calls, asked)
+            .outerjoin(contacts, contacts.c.id == calls.c.contact_id)
+            .outerjoin(customers, customers.c.id == calls.c.customer_id)
+            .outerjoin(agents, agents.c.id == callbacks.c.agent)
+            .order_by(callbacks.c.asked_at.desc(), callbacks.c.id.desc())
+            .limit(limit)
+        )
+        if state is not None:
+            query = query.where(callbacks.c.state == state.value)
+        if after is not None:
+            query = query.where(_after(after, callbacks.c.asked_at, callbacks.c.id))
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+        made = await Callbacks(self._engine).attempts((row.pbx, row.id) for row in rows)
+        return [_callback(row, made.get((row.pbx, row.id), [])) for row in rows]
 
     async def tickets(
         self, *, limit: int, status: str | None = None, owner: AgentId | None = None, after: Mark | None = None
@@ -332,6 +398,27 @@ def _call(row: Row[Any], talk_seconds: float, recording: RecordingState | None) 
         wait_seconds=None if waited_until is None else max(0.0, waited_until - started_at),
         talk_seconds=talk_seconds,
         recording=recording,
+    )
+
+
+def _callback(row: Row[Any], made: list[CallId]) -> CallbackRow:
+    state = CallbackState(row.state)
+    return CallbackRow(
+        id=row.id,
+        pbx=row.pbx,
+        number=row.number,
+        contact=row.contact,
+        customer=row.customer,
+        line=row.line,
+        state=state,
+        tries=row.tries,
+        asked_at=seconds(row.asked_at),
+        due_at=None if state.final else seconds(row.due_at),
+        ended_at=maybe_seconds(row.ended_at),
+        agent=row.agent,
+        agent_name=row.agent_name,
+        calls=tuple(made),
+        why=row.why,
     )
 
 

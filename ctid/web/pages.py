@@ -1,4 +1,4 @@
-"""The pages: calls, a call's story, agents and their screens, tickets.
+"""The pages: calls, a call's story, callbacks, agents and their screens, tickets.
 
 Law: each reads, and says 404 for what is not there; nothing is written here but the audit of listening.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -19,7 +20,7 @@ from ctid.db.books import Mark
 from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.reports import bounds
 from ctid.db.tickets import NoSuchTicket
-from ctid.domain.types import AgentId, AgentState, Outcome
+from ctid.domain.types import AgentId, AgentState, CallbackState, Outcome
 from ctid.web import cursors, hearing
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.live import may_watch
@@ -126,6 +127,28 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
     )
 
 
+@router.get("/callbacks")
+async def callbacks(request: Request, state: Text = "", after: Text = "") -> Response:
+    """Who asked to be called back, the newest first; to htmx only the table."""
+    wanted = CallbackState(state) if state in tuple(CallbackState) else None
+    rows = await room(request).books.callbacks(
+        limit=ROWS + 1, state=wanted, after=cursors.read(after) if after else None
+    )
+    shown = rows[:ROWS]
+    last = Mark(at=shown[-1].asked_at, id=shown[-1].id) if len(rows) > ROWS else None
+    chosen = {"state": wanted.value} if wanted else {}
+    return page(
+        request,
+        "_callbacks.html" if request.headers.get("hx-request") == "true" else "callbacks.html",
+        callbacks=shown,
+        states=tuple(CallbackState),
+        wanted=wanted,
+        here=_address("/callbacks", chosen | ({"after": after} if after else {})),
+        first=_address("/callbacks", chosen) if after else None,
+        older=_address("/callbacks", chosen | {"after": cursors.write(last)}) if last else None,
+    )
+
+
 @router.get("/agents")
 async def agents(request: Request, user: SignedIn) -> Response:
     """Every agent's state, live; for supervisors."""
@@ -144,9 +167,10 @@ async def agent(request: Request, user: SignedIn, agent_id: str) -> Response:
     if screen is None:
         raise HTTPException(404, "There is no such agent.")
     since, until = bounds(of.today(), of.zone)
-    latest = await of.books.calls(since=since.timestamp(), until=until.timestamp(), limit=LATEST_CALLS, agent=screen.id)
+    today = partial(of.books.calls, since=since.timestamp(), until=until.timestamp(), limit=LATEST_CALLS)
+    latest, missed = await today(agent=screen.id), await today(missed_by=screen.id)
     template = "_latest.html" if request.headers.get("hx-request") == "true" else "agent.html"
-    return page(request, template, screen=screen, calls=latest)
+    return page(request, template, screen=screen, calls=latest, missed=missed)
 
 
 @router.get("/tickets")

@@ -36,6 +36,12 @@ WORDS: Mapping[str, str] = {
     "cancelled": _("Cancelled"),
     "ended": _("Ended"),
     "withdrawn": _("Withdrawn"),
+    # callbacks
+    "waiting": _("Waiting"),
+    "calling": _("Calling"),
+    "done": _("Done"),
+    "expired": _("Expired"),
+    "dropped": _("Dropped"),
     # recordings
     "recording": _("Recording"),
     "complete": _("Kept"),

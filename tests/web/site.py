@@ -6,7 +6,7 @@ import math
 import struct
 import time
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from datetime import time as dt_time
 from pathlib import Path
@@ -17,12 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ctid.db import migrations, session
 from ctid.db.agents import Agents
+from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
 from ctid.db.tables import agents, contact_numbers, contacts, customers, ticket_attempts, tickets
 from ctid.db.users import Role, Users
 from ctid.domain.types import (
     AgentState,
     AgentStatus,
+    CallbackRecord,
+    CallbackState,
     CallRecord,
     Candidate,
     Decision,
@@ -66,6 +69,7 @@ async def seed(url: str, root: Path) -> Seeded:
     (root / "link.wav").symlink_to(root.parent / "outside.wav")
     call = _call(now)
     await Calls(engine).save([call, *_more(now)])
+    await Callbacks(engine).save(_callbacks(now))
     await Agents(engine).save(
         [
             AgentStatus(agent="7", state=AgentState.IDLE, since=now - 300, phone="agent7", talk_seconds_today=750),
@@ -269,6 +273,35 @@ def _more(now: float) -> list[CallRecord]:
     recorded = {"state": RecordingState.COMPLETE, "seconds": 3.0}
     return [
         CallRecord(**common, id="1795000000.1", caller=None, ended_at=now - 50, outcome=Outcome.ABANDONED),
+        CallRecord(
+            **common,
+            id="1795000000.4",
+            caller="+8613800138000",
+            contact_id="P1",
+            customer_id="C1",
+            ended_at=now - 28,
+            outcome=Outcome.ABANDONED,
+            owner="8",
+        ),
+        CallRecord(
+            **common,
+            id="1795000000.5",
+            caller="+862161234567",
+            contact_id="P1",
+            customer_id="C1",
+            ended_at=now - 50,
+            outcome=Outcome.OVERFLOW,
+            owner="8",
+            callback="1795000000.5",
+        ),
+        CallRecord(
+            **(common | {"direction": Direction.OUTBOUND}),
+            id="callback1-1795000000.5",
+            caller="4001",
+            ended_at=now - 30,
+            outcome=Outcome.BUSY,
+            callback="1795000000.5",
+        ),
         CallRecord(**common, id="1795000000.2", caller="+8613900000000", caller_name=HOSTILE, contact_id="P2"),
         CallRecord(
             **common,
@@ -285,6 +318,38 @@ def _more(now: float) -> list[CallRecord]:
             ),
         ),
     ]
+
+
+def _callbacks(now: float) -> list[CallbackRecord]:
+    asked = CallbackRecord(
+        id="1795000000.5",
+        pbx="pbx",
+        number="+862161234567",
+        dial="02161234567",
+        called="4001",
+        line="support",
+        level=4,
+        severity=2,
+        arrived_at=now - 60,
+        asked_at=now - 50,
+        due_at=now + 270,
+        tries=1,
+        agent="7",
+        attempt="callback1-1795000000.5",
+    )
+    calling = replace(asked, id="1795000000.51", number="+8613900000051", state=CallbackState.CALLING, tries=0)
+    over = {"ended_at": now - 20, "due_at": now - 40}
+    done = replace(asked, id="1795000000.52", number="+8613900000052", state=CallbackState.DONE, **over)
+    failed = replace(
+        asked,
+        id="1795000000.53",
+        number="+8613900000053",
+        state=CallbackState.FAILED,
+        why=HOSTILE,
+        line=HOSTILE,
+        **over,
+    )
+    return [asked, calling, done, failed]
 
 
 def _sound(path: Path, *, seconds: int) -> bytes:

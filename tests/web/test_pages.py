@@ -6,7 +6,12 @@ from dataclasses import replace
 from html import escape
 
 import pytest
+from sqlalchemy import delete
 
+from ctid.db import session
+from ctid.db.books import Mark
+from ctid.db.tables import callbacks
+from ctid.web import cursors
 from tests.web.conftest import Web
 from tests.web.site import HOSTILE, LONG
 
@@ -89,6 +94,7 @@ async def test_hostile_names_are_text_on_every_page(web: Web) -> None:
         "/calls/1795000000.3",
         "/agents",
         "/agents/evil",
+        "/callbacks",
         "/tickets",
         "/tickets/T3",
     ):
@@ -108,6 +114,70 @@ async def test_an_agent_sees_their_own_screen_and_nobody_elses(web: Web) -> None
     assert (await agent.get("/agents")).status_code == 403
     boss = await web.signed_in("boss")
     assert (await boss.get("/agents/8")).status_code == 200
+
+
+async def test_the_owner_sees_on_their_screen_who_rang_in_vain_today_and_nobody_else_does(web: Web) -> None:
+    owner = await web.signed_in("zhang")
+    for headers in ({}, {"hx-request": "true"}):
+        page = (await owner.get("/agents/8", headers=headers)).text
+        assert "Missed calls of your callers today" in page
+        missed = page[page.index("Missed calls") : page.index("Latest calls")]
+        for shown in ("/calls/1795000000.4", "陈小明", "waited 0:32"):
+            assert shown in missed, shown
+        assert "/calls/1795000000.5" not in missed  # they are called back
+    assert "Missed calls" not in (await (await web.signed_in("liwei")).get("/agents/7")).text
+
+
+async def test_callbacks_are_listed_with_whom_they_are_for_and_what_became_of_them(web: Web) -> None:
+    client = await web.signed_in("liwei")
+    page = (await client.get("/callbacks")).text
+    assert 'aria-current="page">Callbacks</a>' in page
+    for shown in (
+        "陈小明",
+        "华东精密机械有限公司",
+        "+862161234567",
+        "support",
+        "Li Wei",
+        "Waiting",
+        "Calling",
+        "Done",
+        "Failed",
+    ):
+        assert shown in page, shown
+    assert 'href="/calls/pbx/1795000000.5"' in page
+    assert 'href="/calls/pbx/callback1-1795000000.5"' in page
+    assert "<script>alert" not in page
+    part = (await client.get("/callbacks", headers={"hx-request": "true"})).text
+    assert "<html" not in part
+    assert "陈小明" in part
+
+
+async def test_callbacks_are_filtered_by_their_state(web: Web) -> None:
+    client = await web.signed_in("boss")
+    for state, there in (("waiting", 5), ("calling", 51), ("done", 52), ("failed", 53)):
+        page = (await client.get(f"/callbacks?state={state}")).text
+        assert [key for key in (5, 51, 52, 53) if f'/calls/pbx/1795000000.{key}"' in page] == [there]
+    assert "No callback is so" in (await client.get("/callbacks?state=expired")).text
+    assert "/calls/pbx/1795000000.5" in (await client.get("/callbacks?state=rubbish")).text
+
+
+async def test_where_nobody_asked_the_list_of_callbacks_says_how_they_could(web: Web) -> None:
+    async with session.writing(web.room.engine) as connection:
+        await connection.execute(delete(callbacks))
+    page = (await (await web.signed_in("boss")).get("/callbacks")).text
+    assert "No callbacks yet" in page
+    assert "callback = true" in page
+
+
+async def test_callbacks_need_a_sign_in_and_a_cursor_of_ours(web: Web) -> None:
+    assert (await web.client().get("/callbacks")).status_code == 303
+    client = await web.signed_in("boss")
+    assert (await client.get("/callbacks?after=rubbish")).status_code == 422
+    waiting = f"/callbacks?after={cursors.write(Mark(at=web.seeded.now - 50, id='1795000000.51'))}"
+    page = (await client.get(waiting)).text
+    assert '/calls/pbx/1795000000.5"' in page
+    assert "/calls/pbx/1795000000.51" not in page
+    assert "Newest" in page
 
 
 async def test_an_id_that_calls_of_two_pbxes_have_offers_both(web: Web) -> None:

@@ -68,7 +68,7 @@ async def test_it_tells_systemd_and_ends_politely_with_screens_open(site: Path) 
                 await screen.wait_closed()
         assert await process.ended() == 0
     log = process.output.read_text()
-    assert '"path": "/"' in log
+    assert '"path":"/"' in log
     assert "secret-search" not in log
     assert "Traceback" not in log
 

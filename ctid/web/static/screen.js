@@ -6,7 +6,11 @@ import { listen, mark, put, since } from "./feed.js";
 const screen = document.getElementById("screen");
 const pop = document.getElementById("pop");
 const quiet = document.getElementById("quiet");
+const calls = document.getElementById("calls");
+// A call is in the books a moment after the screen hears that it is over.
+const BOOKED = 1000;
 let begun = null;
+let over = null;
 let shown = null;
 
 function box(name, some) {
@@ -74,6 +78,10 @@ listen(screen.dataset.agent, (view) => {
     put(screen, "talk", view.state.talk);
     begun = view.state.since;
     put(screen, "for", since(begun));
+  }
+  if (view.gone !== null && over !== view.gone.call_id) {
+    over = view.gone.call_id;
+    setTimeout(() => calls.dispatchEvent(new CustomEvent("over")), BOOKED);
   }
   if (view.pop !== null) {
     shown = view.pop.call_id;
