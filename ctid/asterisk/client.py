@@ -12,6 +12,7 @@ of it that lose letters, order, answers or the link itself are overridden here, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import ssl
 import time
@@ -159,7 +160,8 @@ class _Session(AMIProtocol):  # type: ignore[misc]
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self.loop = asyncio.get_running_loop()
-        self.framer = Framer(self.link.framed, strict=True)
+        self.framer = Framer(self.link.framed, own=self.link.own_ids)
+        self.rereads: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         # Not panoramisk's: that decodes each chunk alone, dropping a letter cut in two, and lets a callback's
@@ -194,7 +196,21 @@ class _Session(AMIProtocol):  # type: ignore[misc]
     def _distrust(self) -> None:
         """Someone wrote into the stream, by line breaks in a number: what was lost with it, the PBX's state tells."""
         log.warning("ami.forged", mend="have the trunk refuse control characters in numbers")
-        if self.loop.time() - self.link.reread_at > REREAD_SECONDS:
+        if self.link.state is LinkState.RESYNCING:
+            return  # it is being read; and who stands there with such a number would have it read for ever
+        due = self.link.reread_at + REREAD_SECONDS
+        if self.loop.time() >= due:
+            self._reread()
+            return
+        if self.rereads is None:
+            self.rereads = self.loop.call_at(due, self._reread)
+        with contextlib.suppress(AmiDown):
+            self.send(
+                [_Request("Ping", {})], self.link.settings.dead_seconds
+            )  # what follows its answer is believed again
+
+    def _reread(self) -> None:
+        if self.lost is None:
             self.link.reread_at = self.loop.time()
             self.drop("a caller's number held line breaks: the PBX's state is read again")
 

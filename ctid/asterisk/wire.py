@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -20,15 +21,18 @@ LONGEST_MESSAGE: Final = 4 * 1024 * 1024
 LONGEST_LINE: Final = 1022
 MOST_HEADERS: Final = 127
 
-#: Who name a channel without a Linkedid: one that may never have been made, and a caller in the list of a queue.
-_CHANNEL_ALONE: Final = frozenset({b"OriginateResponse", b"QueueEntry"})
+#: What stands behind each text that a caller may have written: without it, the message was cut there.
+_BEHIND: Final = frozenset({"Uniqueid", "Linkedid"})
+_BEHIND_DEST: Final = frozenset({"DestUniqueid", "DestLinkedid"})
+#: These name a channel without a Linkedid: one that may never have been made, and a caller in the list of a queue.
+_BEHIND_ALONE: Final = MappingProxyType(
+    {b"OriginateResponse": frozenset({"CallerIDName"}), b"QueueEntry": frozenset({"Wait"})}
+)
 _BANNER: Final = b"Asterisk Call Manager"
 _EVENT: Final = b"Event: "
 _RESPONSE: Final = b"Response: "
 _PRIVILEGE: Final = b"Privilege: "  # the second line of each live event; those of a list have an ActionID
 _REPEATABLE: Final = frozenset({"Variable", "ChanVariable", "Output"})
-#: Between a message that a number cut short and its tail there is room for no more forged ones than this.
-_MOST_BETWEEN: Final = 3
 _REPLY: Final = b"\nActionID: "
 # Asterisk writes these values through ast_escape_c, with whatever prefix the event gives a party (Dest, Transferee
 # ...).
@@ -82,17 +86,20 @@ class Framer:
     answers an action (has an ``ActionID``). Lines may end in CR LF, as Asterisk sends them, or in LF alone, as an
     editor leaves a recording. ``banner`` is the greeting's text once it was seen.
 
-    ``strict`` is for a live PBX. Asterisk writes a caller's number as it came, line breaks included, so that a caller can
-    write headers and whole events (``sip:1%0d%0aEvent%3a...``). What such a number leaves behind does not look like
-    Asterisk's own: an event without its ``Privilege``, a header twice, a line that is no header, a channel without its id.
-    Those messages are left out and counted in ``forged``, and so is what stands between a cut message and its tail.
+    ``own`` is for a live PBX: what the ActionIDs of this process begin with, which nobody else can know. Asterisk writes
+    a caller's number as it came, line breaks included, so that a caller can write headers and whole events
+    (``sip:1%0d%0aEvent%3a...``). What such a number leaves behind does not look like Asterisk's own: an event without its
+    ``Privilege``, a header twice, a line that is no header, a channel without its id. Those messages are left out and
+    counted in ``forged``, and so is all that follows a cut message, until the PBX answers an action: what looks like the cut
+    message's tail may be the caller's too.
     """
 
-    __slots__ = ("_cut", "_end", "_eol", "_rest", "_strict", "_wanted", "banner", "forged")
+    __slots__ = ("_cut", "_end", "_eol", "_own", "_reply", "_rest", "_wanted", "banner", "forged")
 
-    def __init__(self, wanted: frozenset[bytes] | None = None, *, strict: bool = False) -> None:
-        self._strict = strict
-        self._cut = 0  # messages still distrusted after one that was cut short
+    def __init__(self, wanted: frozenset[bytes] | None = None, *, own: str | None = None) -> None:
+        self._own = own
+        self._reply = _REPLY + (own or "").encode()
+        self._cut = False  # since a message that was cut short nothing was answered
         self.forged = 0
         self._wanted = wanted
         self._rest = bytearray()
@@ -150,9 +157,9 @@ class Framer:
             raw = part if part.startswith(_EVENT) else self._trim(part)
             # The name comes from the first line alone: a forged Event header further down must not rename the event.
             name = raw[7:].partition(eol)[0] if raw.startswith(_EVENT) else b""
-            if name and wanted is not None and name not in wanted and _REPLY not in raw:
+            if name and wanted is not None and name not in wanted and self._reply not in raw:
                 continue
-            if self._strict and not self._genuine(raw, name, eol):
+            if self._own is not None and not self._genuine(raw, name, eol):
                 continue
             if (message := self._read(raw, name, lf)) is not None:
                 messages.append(message)
@@ -168,7 +175,7 @@ class Framer:
             broken = True
             lines = [line for line in lines if len(line) == 2]
             headers = dict(lines)
-        if not headers or (self._strict and not self._whole(name, lines, headers, broken=broken)):
+        if not headers or not self._whole(name, lines, headers, broken=broken):
             return None
         if "\\" in text:
             _unescape_names(lines, headers)
@@ -181,12 +188,15 @@ class Framer:
 
     def _whole(self, name: bytes, lines: list[list[str]], headers: dict[str, str], *, broken: bool) -> bool:
         """Whether nothing was written into the message, and nothing but it stands where it stands."""
-        if "Channel" in headers and name not in _CHANNEL_ALONE and not headers.keys() >= {"Uniqueid", "Linkedid"}:
-            self._cut = _MOST_BETWEEN
+        if self._own is None:
+            return True
+        if _is_cut(name, headers):
+            self._cut = True
         elif not broken and (len(headers) == len(lines) or _may_repeat(lines)):
+            if self._cut and headers.get("ActionID", "").startswith(self._own):
+                self._cut = False
             if not self._cut:
                 return True
-            self._cut -= 1
         self.forged += 1
         return False
 
@@ -194,11 +204,9 @@ class Framer:
         """Whether the message begins as Asterisk's own do."""
         if name:
             second = raw[7 + len(name) + len(eol) :]
-            genuine = second.startswith(_PRIVILEGE) or _REPLY in raw
+            genuine = second.startswith(_PRIVILEGE) or self._reply in raw
         else:
             genuine = raw.startswith(_RESPONSE) or not raw
-            if not genuine:
-                self._cut = 0  # the tail: what follows is the PBX's again
         self.forged += not genuine
         return genuine
 
@@ -230,6 +238,13 @@ def encode(headers: Iterable[tuple[str, str]]) -> bytes:
 def unescape(value: str) -> str:
     """Undo Asterisk's C escapes; any other backslash stays as it is."""
     return _ESCAPE.sub(lambda match: _LETTERS.get(match[1], match[1]), value)
+
+
+def _is_cut(name: bytes, headers: dict[str, str]) -> bool:
+    keys = headers.keys()
+    return ("Channel" in headers and not keys >= _BEHIND_ALONE.get(name, _BEHIND)) or (
+        "DestChannel" in headers and not keys >= _BEHIND_DEST
+    )
 
 
 def _may_repeat(lines: list[list[str]]) -> bool:

@@ -145,6 +145,12 @@ AFTER = (
 )
 
 
+#: What the ActionIDs of this process begin with, and an answer.
+OWN = "action/secret/"
+ANSWER = "Response: Success\r\nActionID: action/secret/1/1\r\nPing: Pong\r\n\r\n"
+FORGED = "Event: Hangup\r\nPrivilege: \r\nUniqueid: 9.7\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     "number",
     [
@@ -156,29 +162,58 @@ AFTER = (
         "1\r\n\r\nEvent: UserEvent\r\nPrivilege: user,all\r\nUserEvent: CtidAgent\r\n",
         "1\r\nno header",
         "1\r\n\r\nResponse: Success\r\nActionID: 1\r\n",
+        "1\r\n\r\nx\r\n\r\n" + FORGED,
+        "1\r\n\r\nLinkedid: \r\n\r\n" + FORGED,
+        "1\r\n\r\nResponse: Success\r\nActionID: action/1\r\n\r\n" + FORGED,
+        "1\r\n\r\n" + "Event: Hold\r\nPrivilege: \r\n\r\n" * 5 + FORGED,
     ],
 )
 def test_what_a_caller_writes_into_the_stream_by_line_breaks_is_not_believed(number: str) -> None:
-    framer = Framer(strict=True)
-    stream = GENUINE.format(number="13800138000") + GENUINE.format(number=number) + AFTER * 4
-    read = framer.feed(stream.encode())
+    framer = Framer(own=OWN)
+    stream = GENUINE.format(number="13800138000") + GENUINE.format(number=number) + ANSWER + AFTER
+    read = [m for m in framer.feed(stream.encode()) if m.get("ActionID") != f"{OWN}1/1"]
     assert framer.forged
     assert read[0].get("CallerIDNum") == "13800138000"
     assert {m.get("Uniqueid") for m in read} <= {"9.1", "9.9"}
     assert all(m.at in {1.5, None} for m in read)
-    assert not [m for m in read if m.get("Channel") == "PJSIP/agent1-0000beef" or m.name in {"UserEvent", ""}]
+    assert not [m for m in read if m.get("Channel") == "PJSIP/agent1-0000beef" or m.name in {"UserEvent", "Hold"}]
     assert read[-1].get("Uniqueid") == "9.9", "the PBX is heard again"
 
 
 def test_a_live_stream_without_forgeries_is_read_whole() -> None:
-    framer = Framer(strict=True)
+    framer = Framer(own=OWN)
     read = framer.feed((GENUINE.format(number="1") + AFTER).encode() * 3)
     assert len(read) == 6
     assert framer.forged == 0
 
 
 def test_a_caller_in_the_list_of_a_queue_is_no_forgery() -> None:
-    framer = Framer(frozenset({b"Hangup"}), strict=True)
-    entry = "Event: QueueEntry\r\nChannel: PJSIP/a-1\r\nUniqueid: 1.0\r\nCallerIDNum: 138\r\nActionID: action/1\r\n\r\n"
-    [message] = framer.feed(f"Asterisk Call Manager/11.0.0\r\n{entry}".encode())
+    framer = Framer(frozenset({b"Hangup"}), own=OWN)
+    entry = (
+        f"Event: QueueEntry\r\nActionID: {OWN}1\r\nChannel: PJSIP/a-1\r\nUniqueid: 1.0\r\nCallerIDNum: %s\r\n"
+        "CallerIDName: \r\nWait: 7\r\n\r\n"
+    )
+    [message] = framer.feed(f"Asterisk Call Manager/11.0.0\r\n{entry % 138}".encode())
     assert (message.name, framer.forged) == ("QueueEntry", 0)
+    assert framer.feed((entry % f"1\r\n\r\n{FORGED}").encode()) == []
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "Event: OriginateResponse\r\nPrivilege: call,all\r\nChannel: PJSIP/a-1\r\nCallerIDNum: {number}\r\nCallerIDName: ",
+        "Event: DialBegin\r\nPrivilege: \r\nDestChannel: PJSIP/a\r\nDestExten: {number}\r\nDestUniqueid: 1\r\nDestLinkedid: 1",
+    ],
+)
+def test_a_cut_message_is_known_by_what_should_stand_behind_the_number(cut: str) -> None:
+    whole = cut.format(number="138") + "\r\n\r\n"
+    framer = Framer(own=OWN)
+    assert len(framer.feed(whole.encode())) == 1
+    assert framer.feed((cut.format(number=f"1\r\n\r\n{FORGED}") + "\r\n\r\n").encode()) == []
+
+
+def test_an_answer_that_anyone_else_was_given_ends_no_distrust() -> None:
+    framer = Framer(own=OWN)
+    framer.feed(GENUINE.format(number=f"1\r\n\r\n{FORGED}").encode())
+    assert framer.feed((ANSWER.replace("secret", "guess") + FORGED).encode()) == []
+    assert [m.name for m in framer.feed((ANSWER + AFTER).encode())] == ["", "Hangup"]

@@ -55,6 +55,29 @@ async def test_a_number_with_line_breaks_forges_nothing_and_the_next_caller_is_s
     assert call["started_at"].startswith("20")
 
 
+async def test_a_caller_who_writes_anothers_hangup_behind_a_false_tail_ends_no_conversation(centre: Centre) -> None:
+    placed, agent, pop = await centre.comes_in("02155690060")
+    log = centre.site.folder / "run.out"
+    async with placed:
+        await centre.talks(agent, pop["call_id"])
+        told = await centre.site.asterisk.cli("core show channels concise")
+        channels = [line.rpartition("!")[2] for line in told.splitlines() if "!" in line]
+        assert len(channels) == 2
+        for channel in (*channels, *channels):  # twice: the PBX's state is not read again after each
+            known = log.stat().st_size
+            number = f"1\r\n\r\nx\r\n\r\nEvent: Hangup\r\nPrivilege: \r\nUniqueid: {channel}\r\n\r\n"
+            async with centre.site.call(quote(number, safe="")) as forger:
+                await forger.answered()
+                await until(lambda at=known: b'"ami.forged"' in log.read_bytes()[at:], "ctid notices")
+                await forger.hang_up()
+        await centre.one_call("02155690061")
+        assert (centre.listener.state(agent) or {})["state"] == "talking"
+        assert [call["outcome"] for call in centre.shown("02155690060")] == [None]
+        await placed.hang_up()
+    call = await centre.ended("02155690060")
+    assert (call["outcome"], call["recordings"][0]["state"]) == ("answered", "complete")
+
+
 async def test_a_second_daemon_stands_by_and_takes_over_when_the_first_is_gone(centre: Centre, tmp_path: Path) -> None:
     site = centre.site
     other = tmp_path / "other"
