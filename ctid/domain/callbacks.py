@@ -72,7 +72,9 @@ def offer_later(world: World, call: Call, at: float) -> None:
 
 def on_offer_due(world: World, call_id: str, _at: float) -> None:
     call = world.calls.get(call_id)
-    if call is not None and call.waiting and call.hold is not None and call.line is not None and _may_ask(world, call):
+    if call is None or not world.linked:  # held again, once the link is back, they are offered it then
+        return
+    if call.waiting and call.hold is not None and call.line is not None and _may_ask(world, call):
         call.callback_offered = True
         sound = call.line.callback_sound
         world.do(OfferCallback(call_id=call.id, channel=call.hold.channel, seq=call.hold.seq, sound=sound))
@@ -174,17 +176,21 @@ def ready(world: World, at: float) -> Iterator[Callback]:
     """The callbacks that are due now: their line is open, and the customer is not on the phone to us this moment."""
     if not world.callbacks:
         return
-    engaged = {call.file.number for call in world.calls.values() if call.live and call.direction is Direction.INBOUND}
-    for callback in world.callbacks.values():
-        record = callback.record
-        if not callback.kept or record.state is not CallbackState.WAITING or record.due_at > at:
-            continue
-        if not callback.line.callback:
-            continue
-        if record.number in engaged or not is_open(callback.line, at, world.zone):
-            world.timers.set(("callback_due", callback.id), at + _LOOK_AGAIN)
+    due = [callback for callback in world.callbacks.values() if _is_due(callback, at)]
+    if not due:
+        return
+    engaged = {call.file.number for call in world.under_way.values() if call.direction is not Direction.INTERNAL}
+    for callback in due:
+        if callback.record.number in engaged or not is_open(callback.line, at, world.zone):
+            if ("callback_due", callback.id) not in world.timers:  # asked at each event: one look ahead is enough
+                world.timers.set(("callback_due", callback.id), at + _LOOK_AGAIN)
             continue
         yield callback
+
+
+def _is_due(callback: Callback, at: float) -> bool:
+    waits = callback.kept and callback.record.state is CallbackState.WAITING
+    return waits and callback.line.callback and callback.record.due_at <= at
 
 
 def offer(world: World, callback: Callback, decision: Decision) -> None:
@@ -207,7 +213,7 @@ def offer(world: World, callback: Callback, decision: Decision) -> None:
 def _start(world: World, callback: Callback, decision: Decision, at: float) -> None:
     """The mark is stored: ring the agent's phone."""
     world.timers.clear(("callback_keep", callback.id))
-    if not world.linked:
+    if not world.linked or not _can_be_rung(world, callback, decision.chosen):
         _put_back(world, callback, at)
         return
     record, endpoint = callback.record, callback.endpoint
@@ -232,6 +238,13 @@ def _start(world: World, callback: Callback, decision: Decision, at: float) -> N
     world.do(NoteDecision(call_id=call.id, decision=decision, asked_at=decision.at))
     world.do(LookUpCaller(call_id=call.id, number=record.number))  # their tickets may have changed since they asked
     world.touch(call)
+
+
+def _can_be_rung(world: World, callback: Callback, agent: AgentId) -> bool:
+    """Whether the agent still sits idle at the phone: storing the mark takes long enough to take up a call there, or to go."""
+    desk = world.desks[agent]
+    free = not desk.legs and desk.pause_reason is None
+    return free and desk.phone == callback.endpoint and not world.phone(callback.endpoint or "").channels
 
 
 def _call(world: World, callback: Callback, at: float) -> Call:
@@ -293,7 +306,7 @@ def on_answered(world: World, call: Call, at: float) -> None:
 def on_caller_served(world: World, call: Call, at: float) -> None:
     """The caller rang in again and was answered: nobody calls them back for it."""
     callback = _of_number(world, call.file.number)
-    if callback is not None:
+    if callback is not None and (call.answered_at or at) >= callback.record.asked_at:
         _finish(world, callback, CallbackState.DROPPED, at, why="rang in again and was answered")
 
 
@@ -363,7 +376,8 @@ def on_expired(world: World, callback_id: str, at: float) -> None:
     callback = world.callbacks.get(callback_id)
     if callback is None:
         return
-    if callback.record.state is CallbackState.CALLING:  # it is on its way: see how that ends
+    # One on its way: see how that ends. Without a link, another daemon may act and know better.
+    if callback.record.state is CallbackState.CALLING or not world.linked:
         world.timers.set(("callback_expires", callback.id), at + _LOOK_AGAIN)
     else:
         _finish(world, callback, CallbackState.EXPIRED, at)
@@ -372,13 +386,14 @@ def on_expired(world: World, callback_id: str, at: float) -> None:
 def on_unheard(world: World, call: Call, at: float) -> None:
     """The PBX never said what became of the attempt: nobody rings any more, or never did."""
     serving.release(world, call, None, at)
-    if not call.legs:
+    if not call.legs and world.linked:  # without a link nobody could hear: what the PBX shows once it is back tells
         visits.on_call_ended(world, ev.CallEnded(at=at, call_id=call.id))
 
 
 def on_restored(world: World, event: ev.CallbacksRestored) -> None:
     """This daemon acts from now on: it knows the callbacks as the database does, whoever acted before."""
     for callback in list(world.callbacks.values()):
+        _free(world, callback)
         _forget(world, callback)
     for record in event.calls:
         if record.id not in world.calls:
@@ -392,6 +407,9 @@ def on_restored(world: World, event: ev.CallbacksRestored) -> None:
         world.do(LookUpCaller(call_id=kept.id, number=kept.number))
         if kept.state is CallbackState.CALLING:
             _restore_attempt(world, callback, event.at)
+    for call in world.under_way.values():
+        if call.direction is Direction.INBOUND and call.callback not in world.callbacks:
+            call.callback = None  # their wish was not stored: nothing was promised, and they wait on
 
 
 def _restore_attempt(world: World, callback: Callback, at: float) -> None:

@@ -29,6 +29,9 @@ class Timers(Generic[_K]):
     def clear(self, key: _K) -> None:
         self._at.pop(key, None)
 
+    def __contains__(self, key: _K) -> bool:
+        return key in self._at
+
     @property
     def next_at(self) -> float | None:
         """When the next deadline falls due."""

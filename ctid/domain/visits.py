@@ -104,6 +104,7 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
         call.overflows = 0
         if back:
             call.been_on.clear()
+            call.callback = None  # served: whoever gives them to a line wants them to be answered there
         moved = [d.at for d in call.diversions if call.line_name is not None and d.to == f"line-{call.line_name}"]
         leaving.wait_from(world, call, max([call.arrived_at, *moved]))
     if call.offer is not None and call.offer.seq < event.seq:

@@ -534,3 +534,125 @@ def test_a_lost_link_leaves_a_callback_under_way_alone() -> None:
     linked(centre, gap_told=False)
     assert centre.kept["c1"].state is CallbackState.CALLING
     assert len(of(act.Originate, centre.log)) == 1
+
+
+def test_a_link_lost_before_the_pbx_spoke_of_the_call_makes_no_second_one() -> None:
+    centre = busy("ann")
+    centre.asked_and_gone("c1")
+    [originate] = of(act.Originate, centre.frees("ann"))
+    call, leg = originate.call_id, f"ann-{originate.call_id}"
+    centre.tell(ev.LinkLost(at=centre.now))
+    centre.wait(60)  # much longer than the phone may ring
+    told = {"at": centre.now, "call_id": call}
+    centre.tell(ev.CallStarted(**told, caller="ann", endpoint="ann"))  # type: ignore[arg-type]
+    centre.tell(ev.PhoneUsed(at=centre.now, endpoint="ann", channels=1))
+    centre.tell(ev.LegOffered(**told, leg_id=leg, endpoint="ann", party="ann", originator=True))  # type: ignore[arg-type]
+    customer = centre.customer_rings(call, leg)
+    centre.customer_answers(call, leg, customer)
+    linked(centre, gap_told=False)
+    assert centre.kept["c1"].state is CallbackState.DONE
+    assert centre.state("ann") is AgentState.TALKING
+    assert len(of(act.Originate, centre.log)) == 1
+
+
+# -- one call per agent, one place per caller --------------------------------------------------------------------------
+
+
+def test_an_agent_who_takes_up_the_phone_before_the_mark_is_stored_is_not_rung() -> None:
+    centre = busy("ann", database=False)
+    centre.asks("c1")
+    centre.keep()
+    centre.hangs_up("c1")
+    centre.frees("ann")
+    centre.tell(ev.CallStarted(at=centre.now, call_id="own", caller="ann", dialled="ben", endpoint="ann"))
+    centre.tell(ev.PhoneUsed(at=centre.now, endpoint="ann", channels=1))
+    own = {"at": centre.now, "call_id": "own", "leg_id": "own"}
+    centre.tell(ev.LegOffered(**own, endpoint="ann", party="ann", originator=True))  # type: ignore[arg-type]
+    assert not of(act.Originate, centre.keep())
+    centre.tell(ev.LegEnded(**own))  # type: ignore[arg-type]
+    centre.tell(ev.PhoneUsed(at=centre.now, endpoint="ann", channels=0))
+    centre.tell(ev.CallEnded(at=centre.now, call_id="own"))
+    assert [a.endpoint for a in of(act.Originate, centre.keep())] == ["ann"]
+
+
+def test_an_agent_reserved_for_a_callback_that_another_daemon_took_over_is_free_again() -> None:
+    centre = busy("ann", database=False)
+    centre.asks("c1")
+    centre.keep()
+    centre.hangs_up("c1")
+    centre.frees("ann")
+    centre.tell(ev.CallbacksRestored(at=centre.now, callbacks=()))
+    assert centre.state("ann") is AgentState.IDLE
+
+
+def test_a_customer_called_back_who_is_given_to_a_line_waits_there() -> None:
+    centre = busy("ann", "bob")
+    centre.asked_and_gone("c1")
+    call, leg = centre.agent_rings(centre.frees("ann"))
+    customer = centre.customer_rings(call, leg)
+    centre.customer_answers(call, leg, customer)
+    centre.wait(10)
+    centre.pause("ann")
+    made = centre.tell(ev.LegEnded(at=centre.now, call_id=call, leg_id=leg))
+    made += centre.tell(ev.PhoneUsed(at=centre.now, endpoint="ann", channels=0))
+    made += centre.held(call, 1)
+    assert not of(act.Overflow, made)
+    assert rung(centre.frees("bob")) == ["bob"]
+
+
+def test_a_caller_whose_wish_was_not_stored_before_a_restart_goes_on_waiting() -> None:
+    before = busy("ann", database=False)
+    before.asks("c1")
+    after = Backing("ann")
+    after.pause("ann")
+    after.tell(ev.LinkLost(at=before.now))
+    after.now = before.now + 2
+    books = (before.calls["c1"],)
+    after.tell(ev.BooksRestored(at=after.now, last_seen_at=before.now, statuses=(), calls=books, talks=()))
+    after.tell(ev.CallbacksRestored(at=after.now, callbacks=()))
+    after.tell(ev.CallerIdentified(at=after.now, call_id="c1", file=caller()))
+    made = after.held("c1", 1) + linked(after)
+    assert not of(act.Overflow, made)
+    assert rung(after.frees("ann")) == ["ann"]
+
+
+def test_a_customer_whom_an_agent_is_calling_is_not_called_back_meanwhile() -> None:
+    centre = busy("ann", "bob")
+    centre.asked_and_gone("c1")
+    own = {"at": centre.now, "call_id": "own"}
+    centre.tell(ev.CallStarted(**own, caller="bob", dialled="13800138000", endpoint="bob"))  # type: ignore[arg-type]
+    centre.tell(
+        ev.CallEntered(**own, direction=Direction.OUTBOUND, dialled="13800138000", leg_id="own")  # type: ignore[arg-type]
+    )
+    centre.tell(ev.CallerIdentified(**own, file=caller()))  # type: ignore[arg-type]
+    assert not of(act.Originate, centre.frees("ann"))
+    assert of(act.Originate, centre.tell(ev.CallEnded(**own)))  # type: ignore[arg-type]
+
+
+def test_a_call_answered_before_the_customer_asked_does_not_take_the_place_away() -> None:
+    centre = busy("ann")
+    centre.frees("ann")
+    assert rung(centre.arrive("c0", caller())) == ["ann"]
+    leg = centre.rings("c0", "ann")
+    centre.answers("c0", leg)
+    centre.hangs_up("c0", leg)
+    centre.pause("ann")
+    centre.asked_and_gone("c1")
+    centre.tell(ev.CallerIdentified(at=centre.now, call_id="c0", file=caller()))  # late, for its ticket
+    assert of(act.Originate, centre.frees("ann"))
+
+
+def test_a_callback_is_offered_once_the_link_is_back() -> None:
+    centre = busy("ann")
+    centre.arrive("c1", caller())
+    centre.tell(ev.LinkLost(at=centre.now))
+    centre.wait(30)
+    made = centre.held("c1", 1) + linked(centre)
+    assert of(act.OfferCallback, made + centre.wait(2))
+
+
+def test_a_daemon_that_stands_by_lets_no_place_expire() -> None:
+    centre = busy("ann", policy=Policy(callback_expires_seconds=600))
+    centre.asked_and_gone("c1")
+    centre.tell(ev.LinkLost(at=centre.now))
+    assert not of(act.KeepCallback, centre.wait(700))
