@@ -104,7 +104,7 @@ async def test_a_wrong_pin_is_denied_and_five_of_them_lock_the_phone_for_the_rig
     heard = await asyncio.gather(*(keyed(centre, "agent3", "*11", f"900{n}#", "0000#") for n in range(5)))
     assert set(heard) == {"agent-incorrect"}
     assert await keyed(centre, "agent3", "*11", "103#", "1003#") == "agent-incorrect"
-    assert (centre.listener.state("agent3") or {})["state"] == "idle"  # whoever sits there stays
+    await centre.listener.becomes("agent3", "idle")  # whoever sits there stays
 
 
 # -- what makes an agent not idle --------------------------------------------------------------------------------------

@@ -89,23 +89,28 @@ async def test_a_phone_nobody_answers_gives_the_caller_to_the_next(centre: Centr
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "result"), [("busy", "busy"), ("reject", "rejected"), ("unavailable", "no_answer")]
+    ("caller", "behaviour", "result"),
+    [
+        ("02155670005", "busy", "busy"),
+        ("02155670015", "reject", "rejected"),
+        ("02155670025", "unavailable", "no_answer"),
+    ],
 )
 async def test_a_phone_that_refuses_gives_the_caller_to_the_next_at_once(
-    centre: Centre, behaviour: Behaviour, result: str
+    centre: Centre, caller: str, behaviour: Behaviour, result: str
 ) -> None:
     refusing = centre.least_talk()
     await centre.site.phones[refusing].behave(behaviour)
     before = centre.invites()
-    async with centre.site.call("02155670005") as placed:
+    async with centre.site.call(caller) as placed:
         others = [agent for agent in centre.agents if agent != refusing]
         second = await until(
             lambda: next((a for a in others if centre.invites()[a] > before[a]), None), "the next rings"
         )
         assert centre.invites()[refusing] == before[refusing] + 1
-        await centre.talks(second, centre.shown("02155670005")[-1]["id"])
+        await centre.talks(second, centre.shown(caller)[-1]["id"])
         await placed.hang_up()
-    call = await centre.ended("02155670005")
+    call = await centre.ended(caller)
     assert [(leg["agent"], leg["result"]) for leg in call["legs"]] == [(refusing, result), (second, "answered")]
 
 

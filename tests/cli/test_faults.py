@@ -144,7 +144,8 @@ def test_a_reader_who_has_had_enough_is_no_fault(site: Site) -> None:
 def test_ctrl_c_ends_a_command_without_a_word(site: Site) -> None:
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [*CTID, "--config", str(site.config), "replay", "-"],
+        # Whoever started the tests may ignore SIGINT, and that is inherited.
+        ["env", "--default-signal=INT", *CTID, "--config", str(site.config), "replay", "-"],
         stdin=reading,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
