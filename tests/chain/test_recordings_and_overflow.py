@@ -168,6 +168,26 @@ async def test_a_caller_sent_on_to_an_outside_number_keeps_one_recording_of_it_a
     assert tones.seconds_of(file, 1600) > 1.3, "the party outside"
 
 
+async def test_a_caller_sent_on_to_an_outside_number_can_send_nobody_anywhere(centre: Centre) -> None:
+    """What agents press in mid-call is theirs alone: a customer's keys would be free calls on the site's bill."""
+    site = centre.site
+    async with SippAgent(site.folder / "sipp", "keys", site.asterisk.trunk_port, tone=1600) as outside:
+        placed, agent, pop = await centre.comes_in("02155690030")
+        async with placed:
+            await centre.talks(agent, pop["call_id"])
+            phone = site.phones[agent]
+            await phone.transfer(phone.invites[-1], f"sip:902155690031@127.0.0.1:{site.asterisk.sip_port}")
+            await outside.rings()
+            await sound(0.5)
+            before = len(site.asterisk.ami.events("MusicOnHoldStart"))
+            await placed.press("*1")
+            await sound(1)
+            held = site.asterisk.ami.events("MusicOnHoldStart")[before:]
+            await placed.hang_up()
+        await centre.in_the_books("02155690030")
+    assert [message["Channel"] for message in held] == [], "a transfer by keys puts the other party on hold"
+
+
 async def test_a_customer_an_agent_called_is_recorded_on_through_a_transfer(centre: Centre) -> None:
     site = centre.site
     async with (
