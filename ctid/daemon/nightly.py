@@ -59,12 +59,15 @@ class Nights:
     async def _compare(self, day: date) -> bool:
         config = () if self._config is None else ("--config", str(self._config))
         began = time.monotonic()
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ctid", *config, "compare", "--date", day.isoformat(), "--json"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "ctid", *config, "compare", "--date", day.isoformat(), "--json"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:  # no memory, no room for a process, ctid being installed anew
+            return _not_compared(day, str(error))
         try:
             out, err = await child.communicate()
         finally:
@@ -75,8 +78,7 @@ class Nights:
             self._keep(day, found)
         except (ValueError, OSError) as error:
             said = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            log.warning("ledger.not_compared", day=day.isoformat(), error=said or str(error))
-            return False
+            return _not_compared(day, said or str(error))
         for one in found["differences"][:LOGGED]:
             log.warning("ledger.differs", day=found["day"], call=one["call"], agent=one["agent"], says=one["says"])
         log.log(
@@ -95,6 +97,11 @@ class Nights:
         for old in sorted(self._folder.glob("????-??-??.json"))[:-KEPT]:
             old.unlink()
         self._newest, self.drift_seconds = day, float(found["drift_seconds"])
+
+
+def _not_compared(day: date, error: str) -> bool:
+    log.warning("ledger.not_compared", day=day.isoformat(), error=error)
+    return False
 
 
 def folder(state: Path) -> Path:
