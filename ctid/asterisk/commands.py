@@ -177,7 +177,12 @@ class Commands:
             failed("too late to be sent")
             return
         try:
-            self._link.send_now(_doorbell(action.channel), on_reply=on_reply, deadline=DEADLINE)
+            self._link.send_now(
+                ("Setvar", {"Channel": action.channel, "Variable": "CTID_VOICES", "Value": "yes"}),
+                _doorbell(action.channel),
+                on_reply=on_reply,
+                deadline=DEADLINE,
+            )
         except (AmiError, ValueError) as error:
             failed(str(error))
 

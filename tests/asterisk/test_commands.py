@@ -64,7 +64,7 @@ async def test_an_offer_is_a_commit_and_a_doorbell_in_one_write() -> None:
         assert b"PlayDTMF" in write
 
 
-async def test_a_recording_is_renewed_by_the_doorbell_alone_and_not_when_it_is_late() -> None:
+async def test_a_recording_is_renewed_by_the_doorbell_with_word_of_it_before_and_not_when_it_is_late() -> None:
     renew = RenewRecording(call_id="9.1", channel=CHANNEL)
     async with ScriptedPbx() as pbx, running(Rig(pbx.port)) as rig:
         with capture_logs() as logs:
@@ -73,7 +73,8 @@ async def test_a_recording_is_renewed_by_the_doorbell_alone_and_not_when_it_is_l
             await until(lambda: pbx.named("PlayDTMF"))
         [bell] = pbx.named("PlayDTMF")
         assert (bell["Channel"], bell["Digit"], bell["Receive"]) == (CHANNEL, "D", "true")
-        assert not [m for m in pbx.named("Setvar") if "Channel" in m]
+        [word] = [m for m in pbx.named("Setvar") if "Channel" in m]
+        assert (word["Channel"], word["Variable"], word["Value"]) == (CHANNEL, "CTID_VOICES", "yes")
         assert [line["event"] for line in logs] == ["recording.not_renewed"]
 
 

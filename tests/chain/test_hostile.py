@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from lab.process import Process, free_port, until
+from lab.sipp import SippAgent
 from lab.site import CTID, Site
-from tests.chain.centre import Centre, opened
+from tests.chain.centre import Centre, opened, sound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,6 +77,37 @@ async def test_a_caller_who_writes_anothers_hangup_behind_a_false_tail_ends_no_c
         await placed.hang_up()
     call = await centre.ended("02155690060")
     assert (call["outcome"], call["recordings"][0]["state"]) == ("answered", "complete")
+
+
+async def test_a_caller_who_sends_ctids_own_digit_leaves_no_gap_in_the_recording(centre: Centre) -> None:
+    placed, agent, pop = await centre.comes_in("02155690070")
+    async with placed:
+        await centre.talks(agent, pop["call_id"])
+        for _ in range(25):
+            await placed.press("D")
+            await sound(0.1)
+        await placed.hang_up()
+    call = await centre.ended("02155690070")
+    [recording], [leg] = call["recordings"], call["legs"]
+    assert recording["seconds"] > leg["talk_seconds"] - 0.5  # each gap would be a twentieth of a second
+
+
+async def test_a_customer_sent_on_outside_has_no_keys_to_dial_by(centre: Centre) -> None:
+    site = centre.site
+    await site.asterisk.cli("dialplan set global TRANSFER_CONTEXT agents")
+    placed, agent, pop = await centre.comes_in("02155690071")
+    async with SippAgent(site.folder / "sipp", "trunk", site.asterisk.trunk_port) as outside, placed:
+        await centre.talks(agent, pop["call_id"])
+        port = site.asterisk.sip_port
+        await site.phones[agent].transfer(site.phones[agent].invites[-1], f"sip:913900139000@127.0.0.1:{port}")
+        await until(lambda: outside.invites, "the outside number is dialled")
+        await sound(1)
+        for keys in ("*1913800138000", "*2913800138000"):
+            await placed.press(keys)
+            await sound(4)  # a transfer by keys dials three seconds after the last
+        assert len(outside.invites) == 1
+        await placed.hang_up()
+    await site.asterisk.cli("dialplan set global TRANSFER_CONTEXT")
 
 
 async def test_a_second_daemon_stands_by_and_takes_over_when_the_first_is_gone(centre: Centre, tmp_path: Path) -> None:
