@@ -294,6 +294,16 @@ def on_not_made(world: World, event: ev.CallNotMade) -> None:
     legs.note_unrung(call, event.result, event.at)
     serving.release(world, call, event.result, event.at)
     visits.on_call_ended(world, ev.CallEnded(at=event.at, call_id=call.id))
+    if event.result is None:
+        _rest(world, event.at + world.policy.round_pause_seconds)
+
+
+def _rest(world: World, until: float) -> None:
+    """The PBX was not asked, and would not be for any other: one after the other they would keep agents from callers."""
+    for callback in world.callbacks.values():
+        if callback.record.state is CallbackState.WAITING and callback.record.due_at < until:
+            callback.record = replace(callback.record, due_at=until)
+            world.timers.set(("callback_due", callback.id), until)
 
 
 def on_answered(world: World, call: Call, at: float) -> None:

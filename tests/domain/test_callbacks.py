@@ -656,3 +656,16 @@ def test_a_daemon_that_stands_by_lets_no_place_expire() -> None:
     centre.asked_and_gone("c1")
     centre.tell(ev.LinkLost(at=centre.now))
     assert not of(act.KeepCallback, centre.wait(700))
+
+
+def test_where_no_calls_can_be_made_the_other_places_rest_too_and_callers_get_the_agent() -> None:
+    centre = busy("ann")
+    for number in (1, 2, 3):
+        centre.asked_and_gone(f"c{number}", caller(number=f"+861380013800{number}"))
+    [first] = of(act.Originate, centre.frees("ann"))
+    made = centre.tell(ev.CallNotMade(at=centre.now, call_id=first.call_id))
+    assert not of(act.Originate, made)
+    assert centre.state("ann") is AgentState.IDLE
+    assert rung(centre.arrive("held", caller(number="+8613800138009"))) == ["ann"]
+    centre.hangs_up("held", centre.rings("held", "ann"))
+    assert of(act.Originate, centre.wait(6))
