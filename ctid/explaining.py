@@ -32,6 +32,8 @@ from ctid.domain.types import (
 
 #: Candidates named in one sentence; the page and the JSON have all that the books hold.
 NAMED = 5
+#: Seconds within which somebody is rung who is rung at once.
+_AT_ONCE = 2.0
 
 Names = Mapping[AgentId, str]
 
@@ -64,6 +66,10 @@ def explain(call: CallRecord, names: Names, timezone: tzinfo) -> list[str]:
 def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     """What happened to the call, in order of time."""
     moments = [Moment(at=call.started_at, kind=Kind.CALL, text=_beginning(call, names))]
+    # Before the decisions: of what happened in one moment, the line was left first and somebody rung then.
+    moments += [Moment(at=one.at, kind=Kind.CALL, text=_diversion(one)) for one in call.diversions]
+    if waited := _unserved(call):
+        moments.append(Moment(at=call.started_at, kind=Kind.CALL, text=waited))
     tried: set[AgentId] = set()
     for position, decision in enumerate(call.decisions):
         text = why(decision, names)
@@ -72,7 +78,6 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
             tried.clear()
         tried.add(decision.chosen)
         moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
-    moments += [Moment(at=one.at, kind=Kind.CALL, text=_diversion(one)) for one in call.diversions]
     for leg in call.legs:
         if leg.agent is not None or leg.party != call.caller:
             who = names.get(leg.agent, leg.agent) if leg.agent else leg.party
@@ -245,6 +250,18 @@ def _diversion(diversion: Diversion) -> str:
     return f"{line} {why}: the caller was let go."
 
 
+def _unserved(call: CallRecord) -> str | None:
+    """That the caller waited before anybody was rung, where it was longer than a decision takes."""
+    if call.direction is not Direction.INBOUND or call.via is not Via.CTID or call.outcome is Outcome.CLOSED:
+        return None
+    until = call.decisions[0].at if call.decisions else call.ended_at
+    if until is None or not until - call.started_at >= _AT_ONCE:
+        return None
+    if not call.decisions and call.answered_at is None:
+        return "Nobody could be rung: no agent for this call was free while the caller was there."
+    return f"Nobody could be rung at once: the caller waited {duration(until - call.started_at)} for an agent."
+
+
 def _by_transfer(call: CallRecord, leg: LegRecord) -> bool:
     """Whether the leg joined a conversation: offered after the first answer, and not by a decision."""
     if call.answered_at is None or not leg.offered_at > call.answered_at:
@@ -318,4 +335,4 @@ def _waited(call: CallRecord) -> str:
 
 
 def _day(at: float, timezone: tzinfo) -> str:
-    return "day unknown" if isnan(at) else datetime.fromtimestamp(at, timezone).strftime("%Y-%m-%d %Z")
+    return "day unknown" if isnan(at) else f"{datetime.fromtimestamp(at, timezone):%Y-%m-%d} ({timezone})"

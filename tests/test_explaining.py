@@ -14,6 +14,7 @@ from ctid.domain.types import (
     Certainty,
     Decision,
     Direction,
+    Diversion,
     LegRecord,
     LegResult,
     Outcome,
@@ -135,7 +136,7 @@ def test_a_story_runs_from_the_first_ring_to_the_end() -> None:
         recordings=(RecordingRecord(id="r", path="x", state=RecordingState.COMPLETE, seconds=35, ticket_ids=("T1",)),),
     )
     assert explaining.explain(record, NAMES, ZONE) == [
-        "Call 1.1 on pbx, 2026-11-18 CST",
+        "Call 1.1 on pbx, 2026-11-18 (Asia/Shanghai)",
         "19:06:40  Call from +8613800138000 to 4001 on the line support.",
         "19:06:41  Rang Wang Wu, who owns the caller's last ticket.",
         "19:07:01  No agent owns a ticket of this caller. Rang Li Wei.",
@@ -221,3 +222,21 @@ def test_a_caller_who_gave_up_has_the_wait_told() -> None:
 def test_what_a_mark_means_is_said(certainty: Certainty) -> None:
     leg = LegRecord(id="2", agent="7", party="a7", offered_at=1.0, answered_at=2.0, ended_at=3.0, certainty=certainty)
     assert any(text.startswith(f"{certainty.value.capitalize()}:") for text in texts(call(legs=(leg,))))
+
+
+def test_why_a_caller_waited_is_said_before_who_was_rung() -> None:
+    at = 1_795_000_000.0
+    waited = call(decisions=(decision(at=at + 9),), started_at=at)
+    assert texts(waited)[1] == "Nobody could be rung at once: the caller waited 0:09 for an agent."
+    in_vain = call(started_at=at, ended_at=at + 40, outcome=Outcome.ABANDONED)
+    assert texts(in_vain)[1] == "Nobody could be rung: no agent for this call was free while the caller was there."
+    at_once = call(decisions=(decision(at=at + 0.1),), started_at=at)
+    assert texts(at_once)[1].startswith("No agent owns")
+
+
+def test_the_line_is_left_before_somebody_is_rung_for_the_next() -> None:
+    at = 1_795_000_000.0
+    left = Diversion(at=at, line="night", to="line-service", reason=Outcome.CLOSED)
+    told = texts(call(started_at=at, line="service", diversions=(left,), decisions=(decision(at=at),)))
+    assert told[1] == "The line night was closed: the caller went on waiting on the line service."
+    assert "Rang Li Wei." in told[2]

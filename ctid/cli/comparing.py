@@ -15,7 +15,7 @@ from ctid.cli.books import with_books
 from ctid.cli.faults import OWN_FAULT, Fault
 from ctid.cli.lists import AsJson
 from ctid.cli.options import ConfigFile, read_settings
-from ctid.cli.showing import say, say_json, table
+from ctid.cli.showing import counted, say, say_json, table
 
 if TYPE_CHECKING:
     from ctid.comparing import BookDay
@@ -58,8 +58,8 @@ def compare(
         )
         bad = f", {found['bad_lines']} lines not readable" if found["bad_lines"] else ""
         say(
-            f"{day.isoformat()} ({settings.routing.timezone}): {found['calls']} calls in the books, {read}{bad};"
-            f" {len(found['differences'])} differences, talk differs by {found['drift_seconds']:g} s at most"
+            f"{day.isoformat()} ({settings.routing.timezone}): {counted(found['calls'], 'call')} in the books, {read}{bad};"
+            f" {counted(len(found['differences']), 'difference')}, talk differs by {found['drift_seconds']:g} s at most"
         )
     if found["differences"]:
         raise typer.Exit(OWN_FAULT)

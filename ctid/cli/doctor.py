@@ -14,6 +14,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -23,7 +24,7 @@ from ctid.cli.books import missing
 from ctid.cli.faults import OWN_FAULT
 from ctid.cli.findings import Finding, Level, fail, ok, warn
 from ctid.cli.options import ConfigFile, read_settings
-from ctid.cli.showing import plain, say
+from ctid.cli.showing import counted, plain, say
 
 if TYPE_CHECKING:
     from ctid.config import Address, Settings
@@ -40,7 +41,8 @@ def check(*, config: ConfigFile = None) -> None:
     Exit status 0 where it is right, 2 where not.
     """
     settings = read_settings(config, pbx=True)
-    say(f"the configuration is right: {len(settings.lines)} lines, PBX {settings.ami.pbx}, broker {settings.mqtt.url}")
+    lines = counted(len(settings.lines), "line")
+    say(f"the configuration is right: {lines}, PBX {settings.ami.pbx}, broker {settings.mqtt.url}")
 
 
 def doctor(*, config: ConfigFile = None) -> None:
@@ -74,16 +76,18 @@ async def _examine(settings: Settings) -> bool:
     show(
         ok(
             "configuration",
-            f"right; {len(settings.lines)} lines, local time {now:%H:%M} in {settings.routing.timezone}",
+            f"right; {counted(len(settings.lines), 'line')}, local time {now:%H:%M} in {settings.routing.timezone}",
         )
     )
     findings, roster = await _database(settings)
     show(*findings)
-    show(*await try_pbx(ami_settings(settings), roster))
+    show(*await try_pbx(ami_settings(settings), settings, roster))
     if settings.calls_back:
         show(await try_originating(originate_settings(settings)))
     show(await _broker(settings))
     show(*_folders(settings), _cel(settings))
+    if settings.cdr.file is not None:
+        show(_log_file("CDR", settings.cdr.file, "cdr_custom.conf"))
     show(_port("metrics", settings.metrics.listen, "/metrics", "ctid_up"))
     show(_port("web", settings.web.listen, "/healthz", '"up"'))
     return failed
@@ -166,15 +170,17 @@ def _cel(settings: Settings) -> Finding:
         return warn(
             "CEL", "is not used: talk while ctid is away is estimated; set [cel] file, see cel_custom.conf.sample"
         )
+    return _log_file("CEL", file, "cel_custom.conf")
+
+
+def _log_file(what: str, file: Path, written_by: str) -> Finding:
     try:
         with file.open("rb"):
-            return ok("CEL", f"{file} can be read")
+            return ok(what, f"{file} can be read")
     except FileNotFoundError:
-        return warn(
-            "CEL", f"{file} is not there; Asterisk writes it at the first call, if cel_custom.conf is as shipped"
-        )
+        return warn(what, f"{file} is not there; Asterisk writes it at the first call, if {written_by} is as shipped")
     except OSError as error:
-        return fail("CEL", f"{file} cannot be read ({error.strerror}); let the user who runs ctid read it")
+        return fail(what, f"{file} cannot be read ({error.strerror}); let the user who runs ctid read it")
 
 
 def _port(what: str, address: Address, path: str, sign: str) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from ctid.asterisk.client import (
     AmiDown,
@@ -18,14 +19,19 @@ from ctid.asterisk.client import (
     Snapshot,
     WrongSecretError,
 )
+from ctid.asterisk.dialplan import loaded_version, mismatch
 from ctid.asterisk.fallback import NoQueueError, read_queue, try_rights
 from ctid.cli.findings import Finding, fail, ok, warn
+from ctid.cli.pbx_files import pbx_files, stamps_events, variable
+from ctid.cli.showing import counted
 from ctid.domain.types import Agent
+
+if TYPE_CHECKING:
+    from ctid.config import Settings
 
 _CONTEXTS = (
     "ctid-inbound",
     "ctid-outbound",
-    "ctid-callback",
     "ctid-wait",
     "ctid-dial",
     "ctid-overflow",
@@ -49,21 +55,21 @@ class _Trial(AmiLink):
         await self._live()
 
 
-async def try_pbx(settings: AmiSettings, roster: Sequence[Agent]) -> list[Finding]:
+async def try_pbx(ami: AmiSettings, settings: Settings, roster: Sequence[Agent]) -> list[Finding]:
     """What was found, in the order tried; never raises for what a PBX may do."""
     found: list[Finding] = []
-    where = f"{settings.host}:{settings.port}"
+    where = f"{ami.host}:{ami.port}"
 
     async def look(link: AmiLink) -> None:
-        found.append(ok("PBX", f"{where} lets user {settings.username!r} in"))
+        found.append(ok("PBX", f"{where} lets user {ami.username!r} in"))
         try:
-            async for finding in _tried(link, roster):
+            async for finding in _tried(link, settings, roster):
                 found.append(finding)  # noqa: PERF401 - what was found before a failure counts
         except AmiError as error:
             found.append(fail("PBX", f"{error}; see the PBX's log, then run this again"))
         raise _SeenError
 
-    link = _Trial(settings, on_messages=lambda _: None, on_up=look, on_down=lambda: None)
+    link = _Trial(ami, on_messages=lambda _: None, on_up=look, on_down=lambda: None)
     try:
         await link.once()
     except _SeenError:
@@ -113,7 +119,7 @@ async def _only_originates(link: AmiLink, username: str) -> Finding:
     return warn("callbacks", f"user {username!r} may do more than make calls; leave it write=originate alone")
 
 
-async def _tried(link: AmiLink, roster: Sequence[Agent]) -> AsyncIterator[Finding]:
+async def _tried(link: AmiLink, settings: Settings, roster: Sequence[Agent]) -> AsyncIterator[Finding]:
     yield await _routes(link)
     try:
         snapshot = await link.snapshot()
@@ -126,7 +132,9 @@ async def _tried(link: AmiLink, roster: Sequence[Agent]) -> AsyncIterator[Findin
     yield await _queue(link)
     yield _phones(snapshot, roster)
     yield await _acting(link)
-    yield _events(link)
+    yield await _events(link)
+    async for finding in pbx_files(link, settings):
+        yield finding
 
 
 async def _routes(link: AmiLink) -> Finding:
@@ -147,14 +155,14 @@ async def _version(link: AmiLink) -> Finding:
     return ok("Asterisk", f"version {version}")
 
 
-def _events(link: AmiLink) -> Finding:
+async def _events(link: AmiLink) -> Finding:
     if not link.events["FullyBooted"]:
         return fail("events", "none came after login; set read=call,user,system for this user in manager.conf")
     if link.lag is not None:
         return ok("events", f"come with Timestamps; the newest was {link.lag * 1000:.0f} ms old")
     # Asterisk's greeting never has a Timestamp, and no action that ctid has the right to makes another event.
-    if link.events.total() == link.events["FullyBooted"]:
-        return ok("events", "come; none meanwhile to see its Timestamp by (timestampevents = yes in manager.conf)")
+    if link.events.total() == link.events["FullyBooted"] and await stamps_events(link):
+        return ok("events", "come; manager.conf asks for their Timestamps")
     return fail("events", "come without Timestamp; set timestampevents = yes in [general] of manager.conf")
 
 
@@ -172,7 +180,9 @@ async def _dialplan(link: AmiLink) -> Finding:
             "dialplan",
             f"has no {', '.join(missing)}; include ctid.conf from extensions.conf, then: asterisk -rx 'dialplan reload'",
         )
-    return ok("dialplan", f"all {len(_CONTEXTS)} contexts of ctid.conf are loaded")
+    if (wrong := mismatch(await loaded_version(link))) is not None:
+        return fail("dialplan", wrong)
+    return ok("dialplan", f"all {len(_CONTEXTS)} contexts of ctid.conf are loaded, the version is this ctid's own")
 
 
 async def _queue(link: AmiLink) -> Finding:
@@ -183,7 +193,7 @@ async def _queue(link: AmiLink) -> Finding:
         return fail("fallback", str(error))
     except AmiRefused as error:
         if error.denied:
-            return fail("fallback", f"{error}; ctid needs write=agent to let the queue follow sign-ins")
+            return fail("fallback", "the queue cannot follow sign-ins; give ctid's user write=agent in manager.conf")
         return warn("fallback", f"{error}")
     if not queue.members:
         return warn(
@@ -191,7 +201,7 @@ async def _queue(link: AmiLink) -> Finding:
             f"queue {queue.name} has no members: nobody is signed in, and nobody is rung while ctid is away; sign in, or"
             " add a member => line for a phone of last resort",
         )
-    return ok("fallback", f"queue {queue.name} has {len(queue.members)} members, and ctid may change them")
+    return ok("fallback", f"queue {queue.name} has {counted(len(queue.members), 'member')}, and ctid may change them")
 
 
 def _phones(snapshot: Snapshot, roster: Sequence[Agent]) -> Finding:
@@ -213,19 +223,11 @@ def _phones(snapshot: Snapshot, roster: Sequence[Agent]) -> Finding:
 
 
 async def _acting(link: AmiLink) -> Finding:
-    beat = await _global(link, "CTID_HEARTBEAT")
+    beat = await variable(link, "CTID_HEARTBEAT")
     age = time.time() - float(beat) if re.fullmatch(r"\d{1,12}", beat) else None
     if age is None or abs(age) > _LEASE + 1:
         return warn("ctid run", "does not act on this PBX now, so callers go to the fallback queue; start it")
     return ok("ctid run", "acts on this PBX")
-
-
-async def _global(link: AmiLink, name: str) -> str:
-    try:
-        answer = await link.call("Getvar", {"Variable": name})
-    except AmiRefused:
-        return ""
-    return answer.get("Value") or ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -36,7 +36,10 @@ def say_json(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def table(*columns: str, rows: Sequence[Sequence[object]]) -> None:
-    """Write a table, ``None`` as nothing and numbers to the right; cut to the width of a terminal, but never of a pipe."""
+    """Write a table, ``None`` as nothing and numbers to the right; cut to the width of a terminal, but never of a pipe.
+
+    Where there are no rows, one line on stderr says so.
+    """
     from rich import box  # noqa: PLC0415 - slow
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -48,8 +51,15 @@ def table(*columns: str, rows: Sequence[Sequence[object]]) -> None:
         made.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         made.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in row))
+    if not rows:
+        sys.stderr.write("there are none\n")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
     console.print(made)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 line``, ``2 lines``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def moment(at: float | None, timezone: tzinfo) -> str | None:

@@ -25,8 +25,9 @@ from pydantic import SecretStr
 
 from ctid import metrics
 from ctid.asterisk import cel
-from ctid.asterisk.client import AmiDown, AmiLink, AmiSettings, LinkState
+from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
+from ctid.asterisk.dialplan import loaded_version, mismatch
 from ctid.asterisk.fallback import Fallback
 from ctid.asterisk.messages import WANTED
 from ctid.asterisk.originating import Originator
@@ -316,6 +317,9 @@ class _Daemon:
         self._inbox.put(Resync(at=at, snapshot=snapshot, gap=gap))
         metrics.AMI_CONNECTED.set(1)
         self._mqtt.publish_node(acting=True, pbx_connected=True)
+        with suppress(AmiError):  # it may not be looked at, or the link is gone, which it says itself
+            if (wrong := mismatch(await loaded_version(link))) is not None:
+                log.error("dialplan.differs", mend=wrong)
 
     async def _read_callbacks(self, at: float) -> None:
         """What was promised while another daemon, or an earlier run of this one, acted."""

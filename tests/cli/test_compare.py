@@ -96,7 +96,7 @@ def test_a_day_that_agrees_says_so_in_one_line(day: Site) -> None:
     ended = compared(day)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.count("\n") == 1
-    assert "1 calls in the books, 1 in CEL, 1 in CDR; 0 differences" in ended.out
+    assert "1 call in the books, 1 in CEL, 1 in CDR; 0 differences" in ended.out
 
 
 def test_each_difference_is_a_line_and_the_status_is_one(day: Site) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.asterisk import Asterisk
+from lab.asterisk import DIALPLAN, Asterisk
 from lab.mosquitto import Mosquitto
 from lab.process import until
 from tests.cli.conftest import CTID, Ended, Site
@@ -138,3 +138,58 @@ async def test_the_user_that_makes_calls_is_tried_and_may_do_nothing_else(
     mistaken = {"CTID_AMI__ORIGINATE_USERNAME": "ctid", "CTID_AMI__ORIGINATE_SECRET": whole["CTID_AMI__SECRET"]}
     _, found = await examined(site, {**calling, **mistaken})
     assert found["callbacks"] == ("FAIL", "user 'ctid' may not make calls; give it write=originate in manager.conf")
+
+
+LINE_WITH_MUSIC = '[{"name": "service", "numbers": ["4001"], "music": "waltz"}]'
+
+
+async def test_each_piece_missing_from_the_pbx_is_one_line_with_its_mend(site: Site, tmp_path: Path) -> None:
+    pbx = Asterisk(tmp_path / "pbx")
+    etc = pbx.folder / "etc"
+    variables = {
+        "CTID_AMI__PORT": str(pbx.ami_port),
+        "CTID_AMI__SECRET": pbx.ami_secret,
+        "CTID_CEL__FILE": str(pbx.cel_file),
+        "CTID_CDR__FILE": str(pbx.cdr_file),
+        "CTID_LINES": LINE_WITH_MUSIC,
+    }
+    async with pbx:
+        _, found = await examined(site, variables)
+        said = {
+            what: found[what][0] for what in ("dialplan", "events", "features", "music", "CEL events", "CDR records")
+        }
+        assert set(said.values()) == {"OK"}, found
+        # What a site forgets, and what an upgrade leaves behind. The PBX reads these files anew when asked.
+        dialplan = (DIALPLAN / "ctid.conf").read_text().replace("[ctid-version]", "[ctid-elsewhere]")
+        (etc / "old.conf").write_text(dialplan)
+        extensions = (etc / "extensions.conf").read_text().replace(f"{DIALPLAN}/ctid.conf", "old.conf")
+        (etc / "extensions.conf").write_text(extensions)
+        (etc / "features.conf").write_text("[general]\n")
+        (etc / "musiconhold.conf").write_text("[general]\n")
+        (etc / "cel.conf").write_text("[general]\nenable = yes\nevents = CHAN_START,CHAN_END,ANSWER\n")
+        (etc / "cdr_custom.conf").write_text("[mappings]\n")
+        await pbx.ami.action("Command", Command="dialplan reload")
+        ended, found = await examined(site, variables)
+        assert ended.status == 1
+        assert found["dialplan"] == ("FAIL", found["dialplan"][1])
+        assert "older" in found["dialplan"][1]
+        for what, mend in {
+            "features": "features.conf.sample",
+            "music": "waltz",
+            "CEL events": "BRIDGE_ENTER, BRIDGE_EXIT",
+            "CDR records": "cdr_custom.conf.sample",
+        }.items():
+            assert found[what][0] == "WARN", found
+            assert mend in found[what][1]
+        (etc / "cel.conf").write_text("[general]\n")
+        assert "CEL is off" in (await examined(site, variables))[1]["CEL events"][1]
+
+
+async def test_a_pbx_whose_events_will_have_no_timestamp_fails(site: Site, tmp_path: Path) -> None:
+    pbx = Asterisk(tmp_path / "pbx")
+    manager = pbx.folder / "etc" / "manager.conf"
+    manager.write_text(manager.read_text().replace("timestampevents = yes\n", "", 1))
+    async with pbx:
+        _, found = await examined(site, {"CTID_AMI__PORT": str(pbx.ami_port), "CTID_AMI__SECRET": pbx.ami_secret})
+    assert found["events"] == ("FAIL", found["events"][1])
+    assert "timestampevents = yes" in found["events"][1]
