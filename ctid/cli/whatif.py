@@ -41,7 +41,7 @@ def show(
     from ctid.domain.types import Policy
     from ctid.whatif import figures
 
-    other = load_policy(policy)
+    other = load_policy(policy, site)
     lines = site.domain_lines() if site else ()
     people = _People(site or other, lists)
     found = read(chunks, lines=lines, roster=people.roster)
@@ -58,10 +58,25 @@ def show(
         return
     titles = [title.format(policy=policy.name) for title in _TITLES.values()]
     table("", *titles, rows=[(name, *cells) for name, *cells in _rows(list(columns.values()))])
-    if site is None:
+    if site is not None:
+        say(f"{policy.name} {_differs(site, other)}")
+    else:
         say("The own policy is ctid's default: name the site's with --config.")
     for line in _NOTE.splitlines():
         say(line)
+
+
+def _differs(site: Settings, other: Settings) -> str:
+    """What the policy has otherwise than the site; what it leaves out is the site's own."""
+    own = dict(site.routing)
+    keys = [f"{key} = {_value(value)}, not {_value(own[key])}" for key, value in other.routing if value != own[key]]
+    if other.lines != site.lines:
+        keys.append("lines")
+    return f"differs from the site's own policy in: {'; '.join(keys)}." if keys else "is the site's own policy."
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _rows(columns: list[Figures]) -> list[tuple[str, ...]]:

@@ -57,11 +57,19 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
     return settings.warned((*warnings, *_doubts(settings)))
 
 
-def load_policy(path: Path) -> Settings:
-    """The ``[routing]`` and ``[[lines]]`` of the file alone, whatever else stands in it; raises ``ConfigurationFaults``."""
+def load_policy(path: Path, over: Settings | None) -> Settings:
+    """The ``[routing]`` and ``[[lines]]`` of the file alone, whatever else stands in it; raises ``ConfigurationFaults``.
+
+    What it leaves out is as in ``over``, the site's own: each key of ``[routing]``, and the lines as a whole.
+    """
     data = {name: part for name, part in _from_file(path).items() if name in _POLICY or name not in SECTIONS}
     _default_database(data)
-    return _validated(data, {}, _duplicates(data) + _destinations(data))
+    policy = _validated(data, {}, _duplicates(data) + _destinations(data))
+    if over is None:
+        return policy
+    changed = {key: getattr(policy.routing, key) for key in policy.routing.model_fields_set}
+    lines = policy.lines if "lines" in policy.model_fields_set else over.lines
+    return policy.model_copy(update={"routing": over.routing.model_copy(update=changed), "lines": lines})
 
 
 def _validated(data: Mapping[str, Any], given: Mapping[str, Any], faults: list[str]) -> Settings:

@@ -189,3 +189,14 @@ def test_what_cannot_be_rerun_is_one_line(site: Site, recorded: str) -> None:
     ):
         ended = site.ctid("replay", *arguments)
         assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, ""), ended.err
+
+
+def test_what_a_policy_leaves_out_is_the_sites_own(site: Site, recorded: str) -> None:
+    at_site = {"CTID_ROUTING__WRAP_UP_SECONDS": "0"}
+    policy = site.write("wait.toml", "[routing]\nowner_wait_seconds = 20\n")
+    told = site.ctid("replay", recorded, "--policy", policy, **at_site).out
+    assert "wait.toml differs from the site's own policy in: owner_wait_seconds = 20, not 0.\n" in told
+    same = site.write("same.toml", "[routing]\nwrap_up_seconds = 0\n")
+    assert "same.toml is the site's own policy." in site.ctid("replay", recorded, "--policy", same, **at_site).out
+    _, own, rerun = site.ctid("replay", recorded, "--policy", same, "--json", **at_site).json
+    assert {**own, "day": ""} == {**rerun, "day": ""}
