@@ -228,7 +228,7 @@ class CallingBack(CallCentre):
     @invariant()
     def a_callback_keeps_its_place_and_is_served_while_an_allowed_agent_is_idle(self) -> None:
         world = self.acd.world
-        engaged = {c.file.number for c in world.calls.values() if c.live and c.direction is Direction.INBOUND}
+        engaged = {c.file.number for c in world.calls.values() if c.live and c.direction is not Direction.INTERNAL}
         idle = [desk for desk in world.desks.values() if naive.skip(world, desk) is None]
         for callback in world.callbacks.values():
             record = callback.record
