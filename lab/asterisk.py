@@ -185,7 +185,7 @@ class Asterisk:
         """The warnings and errors logged so far, but for those of callers who hang up while their recording is renewed."""
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         lines = (line for line in text.splitlines() if "WARNING" in line or "ERROR" in line)
-        return [line for line in lines if "Abnormal 'Gosub(ctid-renew" not in line]
+        return [line for line in lines if "Abnormal 'Gosub(ctid-renew,s,1)' exit" not in line]
 
     # --- configuration files
 

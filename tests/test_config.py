@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctid.config import Address, ConfigurationFaults, Settings, load
+from ctid.daemon.run import node_name
 from ctid.domain.types import Days, OpenHours, Policy, Rule
 from lab.process import TOP
 
@@ -33,6 +34,12 @@ def loaded(file: Path, text: str = "", env: dict[str, str] | None = None, *, pbx
     file.write_text(text)
     file.chmod(0o600)
     return load(file, env or {}, pbx=pbx)
+
+
+def test_each_daemon_can_have_its_own_name_at_the_broker(file: Path) -> None:
+    assert node_name(loaded(file, '[ami]\npbx = "hq"\n')).startswith("hq.")
+    assert node_name(loaded(file, env={"CTID_MQTT__NODE": "hq.second"})) == "hq.second"
+    assert any("mqtt.node" in fault for fault in faults(file, '[mqtt]\nnode = "a/b"\n'))
 
 
 def test_an_empty_file_gives_the_defaults_of_the_example(file: Path) -> None:

@@ -91,13 +91,14 @@ class AmiSettings:
     """Where the PBX is and how patient the link is; all durations in seconds.
 
     ``wanted`` names the events to parse and deliver, ``None`` for all; FullyBooted always is. ``tls`` is ``None``
-    for plain TCP.
+    for plain TCP. ``keys`` are those of the configuration that hold user and secret, for whoever must mend them.
     """
 
     host: str
     port: int = 5038
     username: str
     secret: str = field(repr=False)
+    keys: str = "username and secret"
     tls: ssl.SSLContext | None = None
     wanted: frozenset[bytes] | None = None
     connect_seconds: float = 5.0
@@ -385,12 +386,12 @@ class AmiLink(Manager):  # type: ignore[misc]
             session.send([login], self.settings.connect_seconds)
             await login.future
         except UnsendableError as error:
-            raise WrongSecretError(f"[ami] username and secret cannot be sent: {error}") from error
+            raise WrongSecretError(f"[ami] {self.settings.keys} cannot be sent: {error}") from error
         except AmiRefused as error:
             if error.reason not in _WRONG:  # shutting down, say
                 raise
             raise WrongSecretError(
-                f"the PBX refused user {user!r}: {error.reason}; set [ami] username and secret to those of"
+                f"the PBX refused user {user!r}: {error.reason}; set [ami] {self.settings.keys} to those of"
                 " manager.conf, and permit this host there"
             ) from error
         except AmiError as error:

@@ -97,8 +97,7 @@ async def try_originating(settings: AmiSettings) -> Finding:
     except _SeenError:
         pass
     except WrongSecretError as error:
-        mend = "set [ami] originate_username and originate_secret to those of [ctid-originate] in manager.conf"
-        found.append(fail("callbacks", f"{str(error).partition(';')[0]}; {mend}"))
+        found.append(fail("callbacks", str(error)))
     except (AmiError, OSError) as error:
         found.append(fail("callbacks", f"the user that makes calls cannot log in: {error}"))
     return found[0]

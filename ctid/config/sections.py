@@ -75,10 +75,13 @@ class State(Section):
 
 
 class Mqtt(Section):
+    """``node`` is this daemon's name at the broker, of its client id and of its status topic: each daemon has its own."""
+
     url: BrokerUrl = Broker(host="127.0.0.1", port=1883, tls=False)
     username: Text | None = None
     password: Secret | None = None
     ca_file: ReadableFile | None = None
+    node: Word | None = None
 
 
 class Web(Section):

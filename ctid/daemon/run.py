@@ -118,7 +118,7 @@ class _Daemon:
         self._fallback = Fallback(self._link)
         self._originate_link = _originate_link(settings)
         self._originator = Originator(self._originate_link, now=self._link.pbx_now, on_refused=self._inbox.put)
-        self._mqtt = MqttDoor(settings, node_name(settings.ami.pbx), self._inbox.put)
+        self._mqtt = MqttDoor(settings, node_name(settings), self._inbox.put)
         self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now)
         self._notifier = Notifier()
         self._last_seen = settings.state.directory / "last-seen"
@@ -145,7 +145,6 @@ class _Daemon:
             shares = self._acd.world.policy.fairness is Rule.TALK_SHARE
             presences = await agents.presences_since(midnight) if shares else []
         recent = [c for c in recent if c.pbx == self._settings.ami.pbx and c.ended_at is not None]
-        self._inbox.put(RosterLoaded(at=now, agents=self._roster))
         self._inbox.put(
             BooksRestored(
                 at=now,
@@ -156,6 +155,7 @@ class _Daemon:
                 waits=tuple(from_books(stays, now)),
                 presences=tuple(presences),
                 in_vain=tuple(in_vain),
+                agents=self._roster,
             )
         )
         if not self._settings.recordings.root.is_dir():
@@ -407,9 +407,9 @@ class _Daemon:
             log.warning("state.not_marked", file=str(self._last_seen), error=error.strerror)
 
 
-def node_name(pbx: str) -> str:
-    """This daemon's name among those that share a broker: its PBX and its host."""
-    return f"{pbx}.{socket.gethostname()}"
+def node_name(settings: Settings) -> str:
+    """This daemon's name among those that share a broker: as configured, else its PBX and its host."""
+    return settings.mqtt.node or f"{settings.ami.pbx}.{socket.gethostname()}"
 
 
 def ami_settings(settings: Settings) -> AmiSettings:
@@ -417,16 +417,17 @@ def ami_settings(settings: Settings) -> AmiSettings:
     ami = settings.ami
     if ami.secret is None:
         raise ValueError("ami.secret: is missing; set it, or ami.secret_file, to the secret in manager.conf")
-    return _ami_settings(ami, ami.username, ami.secret, WANTED)
+    return _ami_settings(ami, ami.username, ami.secret, WANTED, "username and secret")
 
 
 def originate_settings(settings: Settings) -> AmiSettings:
     """How the link is made that makes calls; without its secret, nobody can log in by it."""
     ami = settings.ami
-    return _ami_settings(ami, ami.originate_username, ami.originate_secret or SecretStr(""), frozenset())
+    secret = ami.originate_secret or SecretStr("")
+    return _ami_settings(ami, ami.originate_username, secret, frozenset(), "originate_username and originate_secret")
 
 
-def _ami_settings(ami: Ami, username: str, secret: SecretStr, wanted: frozenset[bytes]) -> AmiSettings:
+def _ami_settings(ami: Ami, username: str, secret: SecretStr, wanted: frozenset[bytes], keys: str) -> AmiSettings:
     return AmiSettings(
         host=ami.host,
         port=ami.port,
@@ -434,6 +435,7 @@ def _ami_settings(ami: Ami, username: str, secret: SecretStr, wanted: frozenset[
         secret=secret.get_secret_value(),
         tls=ssl.create_default_context(cafile=ami.ca_file) if ami.tls else None,
         wanted=wanted,
+        keys=keys,
     )
 
 

@@ -397,6 +397,7 @@ class BooksRestored(Event):
     ``last_seen_at`` is when ctid last was alive: nothing it wrote is newer. ``talks`` holds (agent, leg, started_at,
     ended_at) of customer talk that touches today, ``presences`` likewise (agent, since, until) of states other than offline,
     ``waits`` those of the last hour that were answered, ``in_vain`` how often each caller rang in vain today.
+    ``agents`` is the roster where none was told before: together with it, nobody is shown as offline who is not.
     """
 
     last_seen_at: float
@@ -406,6 +407,7 @@ class BooksRestored(Event):
     presences: tuple[tuple[AgentId, float, float], ...] = ()
     waits: tuple[Wait, ...] = ()
     in_vain: tuple[tuple[str, int], ...] = ()
+    agents: tuple[Agent, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

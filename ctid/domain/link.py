@@ -23,6 +23,8 @@ _REFUSED_PAUSE = 0.5
 
 def on_books_restored(world: World, event: ev.BooksRestored) -> None:
     """At start: the agents sit where they sat, and the calls under way wait for the PBX to confirm them."""
+    if event.agents is not None:
+        staff.on_roster(world, ev.RosterLoaded(at=event.at, agents=event.agents))
     world.lost_at = event.last_seen_at
     of_live_calls = tuple(
         (leg.agent, leg.id, talk.started_at, talk.ended_at)

@@ -140,7 +140,7 @@ def _arrival(call: Call, event: ev.CallerHeld) -> float:
 
 def on_left_to_failsafe(world: World, event: ev.CallLeftToFailsafe) -> None:
     call = world.call(event.call_id)
-    if call is None:
+    if call is None or not call.live:  # CEL tells again of what is over in the books
         return
     serving.release(world, call, None, event.at)
     call.via = Via.FAILSAFE
@@ -152,7 +152,7 @@ def on_left_to_failsafe(world: World, event: ev.CallLeftToFailsafe) -> None:
 
 def on_overflowed(world: World, event: ev.CallOverflowed) -> None:
     call = world.call(event.call_id)
-    if call is None:
+    if call is None or not call.live:
         return
     serving.release(world, call, None, event.at)
     world.timers.clear(("overflow", call.id))

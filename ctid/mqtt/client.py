@@ -59,7 +59,7 @@ _MENDS = {
     133: "the broker refuses ctid's client id; allow ids that begin with ctid-",
     134: "the broker refuses the name or password; mend mqtt.username and mqtt.password",
     135: "the broker does not authorise ctid; give mqtt.username and mqtt.password, or allow it in the broker's ACL",
-    142: "another ctid of this node's name took the connection over; run one only, or name the nodes apart",
+    142: "another ctid of this node's name took the connection over; run one only, or give each its own [mqtt] node",
     138: "the broker has banned ctid; lift the ban there",
 }
 

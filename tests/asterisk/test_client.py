@@ -403,8 +403,9 @@ async def test_a_real_asterisk_gives_its_snapshot_its_events_and_its_clock(tmp_p
                 await call.hang_up()
                 await until(lambda: "Hangup" in seen.names())
             await asterisk.restart()
-            await until(lambda: len(snapshots) == 2 and seen.link.state is LinkState.UP, limit=60)
-            assert snapshots[1].channels == ()
+            # It may greet before it is fully booted, and is then read twice.
+            await until(lambda: len(snapshots) >= 2 and seen.link.state is LinkState.UP, limit=60)
+            assert snapshots[-1].channels == ()
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):

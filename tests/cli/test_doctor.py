@@ -134,7 +134,7 @@ async def test_the_user_that_makes_calls_is_tried_and_may_do_nothing_else(
     assert found["callbacks"] == ("OK", "user 'ctid-originate' may make calls, and nothing else")
     _, found = await examined(site, {**calling, "CTID_AMI__ORIGINATE_SECRET": "not it"})
     assert found["callbacks"][0] == "FAIL"
-    assert "[ctid-originate]" in found["callbacks"][1]
+    assert "set [ami] originate_username and originate_secret to those of manager.conf" in found["callbacks"][1]
     mistaken = {"CTID_AMI__ORIGINATE_USERNAME": "ctid", "CTID_AMI__ORIGINATE_SECRET": whole["CTID_AMI__SECRET"]}
     _, found = await examined(site, {**calling, **mistaken})
     assert found["callbacks"] == ("FAIL", "user 'ctid' may not make calls; give it write=originate in manager.conf")

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from ctid.domain import actions as act
 from ctid.domain import events as ev
-from ctid.domain.types import Agent, AgentState, Direction, Outcome
-from tests.domain.desk import Centre, of
+from ctid.domain.acd import Acd
+from ctid.domain.types import Agent, AgentState, AgentStatus, Direction, Outcome, Policy
+from tests.domain.desk import MORNING, Centre, of
 from tests.domain.test_visits import restarted
 
 
@@ -34,6 +35,24 @@ def test_the_fallback_follows_an_agent_who_takes_anothers_phone_whichever_came_f
 def test_an_agent_who_leaves_the_roster_leaves_the_fallback():
     centre = Centre("ann", "bob")
     assert kept(centre.tell(ev.RosterLoaded(at=centre.now, agents=centre.roster[:1]))) == {"bob": (None, False)}
+
+
+def test_a_daemon_that_starts_shows_and_saves_each_agent_once_as_the_books_had_them():
+    acd = Acd(Policy(timezone="Asia/Shanghai"), (), "lab")
+    agents = tuple(Agent(id=name, name=name, phone=name) for name in ("ann", "bob", "cai"))
+    statuses = (
+        AgentStatus(agent="ann", state=AgentState.PAUSED, since=MORNING, phone="ann", reason="tea"),
+        AgentStatus(agent="bob", state=AgentState.IDLE, since=MORNING, phone="bob"),
+    )
+    made = acd.handle(
+        ev.BooksRestored(
+            at=MORNING + 60, last_seen_at=MORNING + 50, statuses=statuses, calls=(), talks=(), agents=agents
+        )
+    )
+    states = [("ann", AgentState.PAUSED), ("bob", AgentState.IDLE), ("cai", AgentState.OFFLINE)]
+    assert [(m.status.agent, m.status.state) for m in of(act.ShowAgent, made)] == states
+    assert [(m.status.agent, m.status.state) for m in of(act.SaveAgent, made)] == states
+    assert acd.world.roster_phones == {"ann", "bob", "cai"}
 
 
 def test_after_a_restart_the_fallback_is_told_of_everyone_anew():

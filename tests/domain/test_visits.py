@@ -246,6 +246,22 @@ def test_a_call_the_fallback_answered_is_in_the_books_as_such():
     centre.wait(10)
     centre.hangs_up("1", leg)
     assert centre.calls["1"].via is Via.FAILSAFE
+
+
+def test_what_cel_tells_again_of_a_call_that_is_over_changes_nothing():
+    centre = Centre("ann")
+    centre.pause("ann")
+    centre.arrive("1")
+    centre.tell(ev.CallLeftToFailsafe(at=centre.now, call_id="1"))
+    leg = centre.rings("1", "ann")
+    centre.answers("1", leg)
+    centre.wait(10)
+    centre.hangs_up("1", leg)
+    books = centre.calls["1"]
+    made = centre.tell(ev.CallLeftToFailsafe(at=books.started_at, call_id="1"))
+    made += centre.tell(ev.CallOverflowed(at=books.started_at, call_id="1", to="hangup"))
+    assert made == []
+    assert centre.calls["1"] == books
     assert centre.calls["1"].outcome is Outcome.ANSWERED
     assert centre.calls["1"].decisions == ()
 

@@ -45,7 +45,8 @@ async def test_a_routed_caller_rings_that_agent_alone_and_only_talk_is_recorded(
     ):
         start = await pbx.ami.event("CtidStart")
         wait = await pbx.ami.event("CtidWait")
-        assert (start["Direction"], start["Did"], wait["Why"], wait["Waited"]) == ("inbound", LINE, "", "0")
+        assert (start["Direction"], start["Did"], wait["Why"]) == ("inbound", LINE, "")
+        assert wait["Waited"] in ("0", "1")  # whole seconds: one may have turned meanwhile
         pbx.ami.route(wait["Channel"], "lab:1:dial:agent2:20")
         await two.rings(CALLER)
         begun = await pbx.ami.event("BridgeEnter", CallerIDNum=CALLER)
