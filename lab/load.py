@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.asterisk import Asterisk
 from lab.process import free_port
-from lab.sipp import FOR_EVER_MS, REFUSALS, SippCall, _filled
+from lab.sipp import SippCall, calling
 
 
 class SippLoad(SippCall):
@@ -31,15 +31,7 @@ def place_calls(
     load = SippLoad(folder, "load", free_port())
     callers = folder.resolve() / f"{load.name}.csv"
     callers.write_text("SEQUENTIAL\n" + "".join(f"{number}\n" for number in numbers), encoding="utf-8")
-    scenario = _filled(
-        "call",
-        **{"from": "<sip:[field0]@127.0.0.1>"},
-        user="[field0]",
-        tone=load.tone(tone),
-        talk_ms=FOR_EVER_MS,
-        refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
-        digits="",
-    )
+    scenario = calling(load, "<sip:[field0]@127.0.0.1>", "[field0]", tone=tone)
     place = (f"127.0.0.1:{asterisk.sip_port}", "-s", dialled, "-inf", str(callers))
     load.run(scenario, *place, "-m", str(len(numbers)), "-r", f"{per_second:g}", "-l", str(len(numbers)))
     return load

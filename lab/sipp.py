@@ -193,6 +193,8 @@ def _filled(name: str, **values: object) -> str:
     text = (SCENARIOS / f"{name}.xml").read_text(encoding="utf-8")
     for key, value in values.items():
         text = text.replace("{{" + key + "}}", str(value))
+    if left := re.findall(r"\{\{\w+\}\}", text):
+        raise LabError(f"{name}.xml is not filled: {' '.join(left)}")
     return text
 
 
@@ -413,6 +415,34 @@ def _is_final(message: SipMessage) -> bool:
     return bool(status) and message.headers.get("cseq", "").endswith("INVITE")
 
 
+def calling(
+    call: SippCall,
+    sender: str,
+    user: str,
+    *,
+    tone: int,
+    talk: float | None = None,
+    presses: Sequence[tuple[float, str]] = (),
+) -> str:
+    """The scenario of a caller, as `place_call` tells it; `sender` is the From header, `user` the Contact's."""
+    audio = _audio(call.voice)
+    own_sound = f'  <nop><action><exec rtp_stream="{call.tone(tone)},-1,0"/></action></nop>\n'
+    return _filled(
+        "call",
+        **{"from": sender},
+        user=user,
+        audio=audio,
+        sound="" if call.voice is not None else own_sound,
+        talk_ms=FOR_EVER_MS if talk is None else round(talk * 1000),
+        **_keys(f"From: {sender};tag=[pid]-[call_number]", "To:[$to]", audio),
+        refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
+        digits="".join(
+            _filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))
+            for number, (wait, digit) in enumerate(presses, 2)
+        ),
+    )
+
+
 def place_call(
     asterisk: Asterisk,
     caller: str,
@@ -436,23 +466,8 @@ def place_call(
     sender = f'"{name}" <sip:{caller}@{host}>' if name else f"<sip:{caller}@{host}>"
     if keys_in_sound:
         call.voice = Voice(call.tone(tone))
-    audio = _audio(call.voice)
-    own_sound = f'  <nop><action><exec rtp_stream="{call.tone(tone)},-1,0"/></action></nop>\n'
     presses = [(wait if first else 0.15, digit) for wait, run in digits for first, digit in _marked(run)]
-    scenario = _filled(
-        "call",
-        **{"from": sender},
-        user=caller,
-        audio=audio,
-        sound="" if keys_in_sound else own_sound,
-        talk_ms=FOR_EVER_MS if talk is None else round(talk * 1000),
-        **_keys(f"From: {sender};tag=[pid]-[call_number]", "To:[$to]", audio),
-        refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
-        digits="".join(
-            _filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))
-            for number, (wait, digit) in enumerate(presses, 2)
-        ),
-    )
+    scenario = calling(call, sender, caller, tone=tone, talk=talk, presses=presses)
     if not dialled:
         scenario = scenario.replace("[service]@", "")
     call.run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-s", dialled or "nobody", "-m", "1")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab import tones
 from lab.asterisk import Asterisk
+from lab.load import place_calls
 from lab.process import until
 from lab.sipp import place_call
 
@@ -37,6 +38,14 @@ async def test_a_tap_holds_the_bytes_that_ctid_gets(tmp_path: Path, pbx: Asteris
     assert raw.endswith(b"\r\n\r\n")
     assert b"Newexten" not in raw
     assert raw.count(b"Event: Newchannel") >= 1
+
+
+async def test_callers_of_one_process_come_in_each_by_a_number_of_their_own(tmp_path: Path, pbx: Asterisk) -> None:
+    numbers = [f"1380000000{n}" for n in range(3)]
+    tap = pbx.tap(tmp_path / "tap.ami")
+    async with tap, place_calls(pbx, numbers, "4001", per_second=20, folder=tmp_path / "sipp") as load:
+        await until(lambda: list(load.invited) == numbers, "each has called")
+        await until(lambda: all(f"CallerIDNum: {n}\n" in tap.file.read_text() for n in numbers), "each has come in")
 
 
 def test_servers_die_with_the_one_who_started_them(tmp_path: Path) -> None:
