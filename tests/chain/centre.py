@@ -136,7 +136,8 @@ class Centre:
             if state is not None and state["state"] in ("paused", "wrap_up"):
                 await self.listener.command(agent, "wrap_up_done")
                 await self.listener.command(agent, "resume")
-            await self.listener.becomes(agent, "idle", limit=15)
+            # A SIPp process that was killed in mid-call says no BYE: the PBX ends that call after 30 seconds without sound.
+            await self.listener.becomes(agent, "idle", limit=40)
 
     async def tidy(self) -> None:
         """Every phone answers again and everyone is idle, whatever the test before did."""
