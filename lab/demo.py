@@ -318,17 +318,24 @@ class Demo:
         return str(calls[-1]["id"])
 
     async def killed(self) -> list[str]:
-        for agent in AGENTS:
-            await self.site.listener.command(agent, "pause", reason="meeting")
-        before = self.invites()
-        placed = self.site.call("02155660020", tone=CALLER_PITCH)
-        async with placed:
+        """One talks, the others pause, a caller waits; ctid dies, and the fallback rings the one as soon as they are free."""
+        busy, talking, pop = await self.heads_to("02155660019")
+        resting = [who for who in AGENTS if who != talking]
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(busy)
+            await self.site.listener.popped(talking, "answered", pop["call_id"])
+            for who in resting:
+                await self.site.listener.command(who, "pause", reason="meeting")
+            before = self.invites()
+            placed = await stack.enter_async_context(self.site.call("02155660020", tone=CALLER_PITCH))
             await placed.answered()
             await asyncio.sleep(2)
-            expect(self.invites() == before, "a paused agent was rung")
+            expect(self.invites() == before, "somebody was rung who talks or pauses")
             await self.site.kill_daemon()
             started = time.monotonic()
+            await busy.hang_up()
             agent = await self.rung(before, limit=12)
+            expect(agent == talking, f"{agent} was rung, who pauses")
             waited = time.monotonic() - started
             expect(waited <= 7, f"the fallback took {waited:.1f} s")
             await asyncio.sleep(3)
@@ -340,7 +347,7 @@ class Demo:
         expect(call["via"] == "failsafe", f"via {call['via']}")
         expect(call["outcome"] == "answered", f"outcome {call['outcome']}")
         expect(call["agent"] == agent, f"the books say {call['agent']}")
-        for who in AGENTS:
+        for who in resting:
             await self.site.listener.becomes(who, "paused")
             await self.site.listener.command(who, "resume")
         recording = call["recordings"][0]
