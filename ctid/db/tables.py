@@ -83,7 +83,13 @@ customers = Table(
     Column("name", Text, nullable=False),
     Column("level", Integer, nullable=False, server_default="1"),
     Column("notes", Text),
+    Column("address", Text),
+    Column("kind", String, nullable=False, server_default="customer"),
+    Column("created_at", UTCDateTime),
+    Column("merged_into", String),  # the file that took this one up; old links lead there
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
+    CheckConstraint("kind IN ('customer', 'lead')", name="kind"),
 )
 
 contacts = Table(
@@ -96,7 +102,26 @@ contacts = Table(
     Column("title", Text),
     Column("level", Integer),  # NULL: the customer's
     Column("notes", Text),
+    Column("email", Text),
+    Column("created_at", UTCDateTime),
+    Column("merged_into", String),
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
+)
+
+# A person's posts over time. The present one has no ``until`` and is what the contact's own row says; it is written there too,
+# because who calls must be known by one look.
+posts = Table(
+    "posts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("contact_id", ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("customer_id", ForeignKey("customers.id", ondelete="SET NULL"), index=True),
+    Column("department", Text),
+    Column("title", Text),
+    Column("since", UTCDateTime),
+    Column("until", UTCDateTime),
+    Column("notes", Text),
 )
 
 contact_numbers = Table(
@@ -156,7 +181,20 @@ tickets = Table(
     Column("resolved_by", ForeignKey("agents.id", ondelete="SET NULL")),
     Column("pbx", String),  # with call_id: the call that opened it
     Column("call_id", String),
+    Column("department", Text),  # the person's when it was raised
+    Column("asked", Text),
+    Column("next_step", Text),
+    Column("with_agent", ForeignKey("agents.id", ondelete="SET NULL")),  # whose turn it is; NULL: the owner's
+    Column("followed_up_at", UTCDateTime),
+    Column("followed_up_by", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("confirmed_at", UTCDateTime),
+    Column("confirmed_by", Text),  # who at the customer's said that it is solved
+    Column("satisfaction", Integer),
+    Column("closed_at", UTCDateTime),
+    Column("changed_at", UTCDateTime),
+    Column("version", Integer, nullable=False, server_default="1"),  # a form written on an older one is refused
     CheckConstraint("severity BETWEEN 1 AND 5", name="severity"),
+    CheckConstraint("satisfaction BETWEEN 1 AND 5", name="satisfaction"),
     CheckConstraint("status IN ('open', 'pending', 'resolved', 'closed')", name="status"),
     Index(None, "contact_id", "created_at"),  # a caller's newest ticket
     Index(None, "customer_id", "created_at"),
@@ -177,6 +215,50 @@ ticket_attempts = Table(
     Column("pbx", String),
     Column("call_id", String),
     Index(None, "ticket_id", "at"),
+)
+
+# What was done with a ticket, by whom and when; rows are added and never changed.
+ticket_steps = Table(
+    "ticket_steps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("agent", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("user_name", Text),  # who was signed in, kept when they are gone
+    Column("from_agent", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("to_agent", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("reason", Text),
+    Column("changes", JSON),  # {field: [before, after]}
+    Index(None, "ticket_id", "at"),
+)
+
+# Who of ours was at a customer's, to install or since.
+site_visits = Table(
+    "site_visits",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Column("agent", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("person", Text),  # of somebody who is no agent
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="SET NULL"), index=True),
+    Column("notes", Text),
+    CheckConstraint("kind IN ('installed', 'on_site')", name="kind"),
+)
+
+# What the agent says the call was. Apart from the books, which the daemon alone writes.
+call_notes = Table(
+    "call_notes",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("call_id", String, primary_key=True),
+    Column("disposition", Text),
+    Column("notes", Text),
+    Column("agent", ForeignKey("agents.id", ondelete="SET NULL")),
+    Column("at", UTCDateTime, nullable=False),
 )
 
 counters = Table(
@@ -370,6 +452,8 @@ users = Table(
     Column("role", String, nullable=False),
     Column("agent_id", ForeignKey("agents.id", ondelete="SET NULL"), index=True),
     Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("language", String),  # NULL: the browser's
+    Column("theme", String),  # NULL: the system's
     Column("created_at", UTCDateTime, nullable=False),
     CheckConstraint("role IN ('agent', 'supervisor', 'administrator')", name="role"),
 )
