@@ -1,7 +1,8 @@
 """Why a call went where it went, in sentences: for ``ctid explain``, the call's page and the screen-pop.
 
-Law: pure, and out of the books alone; whoever reads it on a terminal or a page reads the same words. Text from outside
-stays as it came: the reader's side escapes it. A time the stream did not tell (``nan``) shows as dashes.
+Law: pure, and out of the books alone; whoever reads it on a terminal or a page reads the same sentences, in the
+language of the moment. Text from outside stays as it came: the reader's side escapes it. A time the stream did not tell
+(``nan``) shows as dashes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ctid.domain.types import (
     Skip,
     Via,
 )
+from ctid.languages import _, listed, say_later, sentences
 
 #: Candidates named in one sentence; the page and the JSON have all that the books hold.
 NAMED = 5
@@ -59,7 +61,11 @@ class Moment:
 
 def explain(call: CallRecord, names: Names, timezone: tzinfo) -> list[str]:
     """The call's story, a line each, with local times; ``names`` gives agents their names."""
-    head = f"Call {call.id} on {call.pbx}, {_day(call.started_at, timezone)}"
+    head = _("Call %(call)s on %(pbx)s, %(day)s") % {
+        "call": call.id,
+        "pbx": call.pbx,
+        "day": _day(call.started_at, timezone),
+    }
     return [head, *(f"{clock(moment.at, timezone)}  {moment.text}" for moment in story(call, names))]
 
 
@@ -74,7 +80,7 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     for position, decision in enumerate(call.decisions):
         text = why(decision, names)
         if decision.chosen in tried:
-            text = f"Each idle agent had been tried, and a new round began. {text}"
+            text = sentences((_("Each idle agent had been tried, and a new round began."), text))
             tried.clear()
         tried.add(decision.chosen)
         moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
@@ -94,22 +100,37 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
 def why(decision: Decision, names: Names) -> str:
     """One decision as sentences."""
     chosen = names.get(decision.chosen, decision.chosen)
-    owned = f"ticket {decision.owner_ticket}" if decision.owner_ticket else "the caller's last ticket"
+    owned = (
+        _("ticket %(ticket)s") % {"ticket": decision.owner_ticket}
+        if decision.owner_ticket
+        else _("the caller's last ticket")
+    )
     if decision.rule is Rule.TICKET_OWNER:
-        return f"Rang {chosen}, who owns {owned}."
+        return _("Rang %(agent)s, who owns %(ticket)s.") % {"agent": chosen, "ticket": owned}
     parts: list[str] = []
     if decision.owner is None:
-        parts.append("No agent owns a ticket of this caller.")
+        parts.append(_("No agent owns a ticket of this caller."))
     else:
         owner = names.get(decision.owner, decision.owner)
-        parts.append(f"{owner}, who owns {owned}, {_SKIPPED_ONE.get(decision.owner_skipped, 'could not be rung')}.")
+        why_not = _(_SKIPPED_ONE.get(decision.owner_skipped, say_later("could not be rung")))
+        parts.append(
+            _("%(owner)s, who owns %(ticket)s, %(why_not)s.") % {"owner": owner, "ticket": owned, "why_not": why_not}
+        )
     if decision.considered:
-        parts.append(f"{_MEASURE[decision.rule]}: {_order(decision.considered, names)}.")
-    parts.append(f"Rang {chosen}.")
+        measure = _(_MEASURE[decision.rule])
+        parts.append(_("%(measure)s: %(order)s.") % {"measure": measure, "order": _order(decision.considered, names)})
+    parts.append(_("Rang %(agent)s.") % {"agent": chosen})
     if decision.skipped:
-        skipped = ", ".join(f"{count} {SKIPPED[reason]}" for reason, count in decision.skipped)
-        parts.append(f"Passed over: {skipped}.")
-    return " ".join(parts)
+        parts.append(_("Passed over: %(skipped)s.") % {"skipped": passed_over(decision)})
+    return sentences(parts)
+
+
+def passed_over(decision: Decision) -> str:
+    """How many agents were passed over for which reason, as a list in one line; nothing where none was."""
+    return listed(
+        _("%(count)s %(reason)s") % {"count": count, "reason": _(_SKIPPED[reason])}
+        for reason, count in decision.skipped
+    )
 
 
 def clock(at: float | None, timezone: tzinfo) -> str:
@@ -133,85 +154,120 @@ def share(of_one: float) -> str:
     return f"{100 * of_one:.1f} %"
 
 
-SKIPPED: Mapping[Skip, str] = {
-    Skip.UNKNOWN: "not in the roster",
-    Skip.DISABLED: "disabled",
-    Skip.OFFLINE: "offline",
-    Skip.PAUSED: "paused",
-    Skip.WRAP_UP: "in wrap-up",
-    Skip.RESERVED: "reserved for another call",
-    Skip.RINGING: "ringing",
-    Skip.TALKING: "talking",
-    Skip.PHONE_BUSY: "with a busy phone",
-    Skip.PHONE_UNREACHABLE: "with an unreachable phone",
-    Skip.PHONE_UNKNOWN: "whose phone's state is unknown",
-    Skip.COOLING_DOWN: "whose phone was just unreachable",
-    Skip.NOT_ON_LINE: "not on this line",
-    Skip.LEVEL: "below the caller's level",
-    Skip.TRIED: "already tried",
+_SKIPPED: Mapping[Skip, str] = {
+    Skip.UNKNOWN: say_later("not in the roster"),
+    Skip.DISABLED: say_later("disabled"),
+    Skip.OFFLINE: say_later("offline"),
+    Skip.PAUSED: say_later("paused"),
+    Skip.WRAP_UP: say_later("in wrap-up"),
+    Skip.RESERVED: say_later("reserved for another call"),
+    Skip.RINGING: say_later("ringing"),
+    Skip.TALKING: say_later("talking"),
+    Skip.PHONE_BUSY: say_later("with a busy phone"),
+    Skip.PHONE_UNREACHABLE: say_later("with an unreachable phone"),
+    Skip.PHONE_UNKNOWN: say_later("whose phone's state is unknown"),
+    Skip.COOLING_DOWN: say_later("whose phone was just unreachable"),
+    Skip.NOT_ON_LINE: say_later("not on this line"),
+    Skip.LEVEL: say_later("below the caller's level"),
+    Skip.TRIED: say_later("already tried"),
 }
 
 _SKIPPED_ONE: Mapping[Skip | None, str] = {
-    Skip.UNKNOWN: "is not in the roster",
-    Skip.DISABLED: "is disabled",
-    Skip.OFFLINE: "was offline",
-    Skip.PAUSED: "was paused",
-    Skip.WRAP_UP: "was in wrap-up",
-    Skip.RESERVED: "was reserved for another call",
-    Skip.RINGING: "was ringing for another call",
-    Skip.TALKING: "was talking",
-    Skip.PHONE_BUSY: "had a busy phone",
-    Skip.PHONE_UNREACHABLE: "had an unreachable phone",
-    Skip.PHONE_UNKNOWN: "had a phone whose state was unknown",
-    Skip.COOLING_DOWN: "had a phone that was unreachable a moment before",
-    Skip.NOT_ON_LINE: "does not serve this line",
-    Skip.LEVEL: "is below the caller's level",
-    Skip.TRIED: "had already been tried",
+    Skip.UNKNOWN: say_later("is not in the roster"),
+    Skip.DISABLED: say_later("is disabled"),
+    Skip.OFFLINE: say_later("was offline"),
+    Skip.PAUSED: say_later("was paused"),
+    Skip.WRAP_UP: say_later("was in wrap-up"),
+    Skip.RESERVED: say_later("was reserved for another call"),
+    Skip.RINGING: say_later("was ringing for another call"),
+    Skip.TALKING: say_later("was talking"),
+    Skip.PHONE_BUSY: say_later("had a busy phone"),
+    Skip.PHONE_UNREACHABLE: say_later("had an unreachable phone"),
+    Skip.PHONE_UNKNOWN: say_later("had a phone whose state was unknown"),
+    Skip.COOLING_DOWN: say_later("had a phone that was unreachable a moment before"),
+    Skip.NOT_ON_LINE: say_later("does not serve this line"),
+    Skip.LEVEL: say_later("is below the caller's level"),
+    Skip.TRIED: say_later("had already been tried"),
 }
 
 _RESULT: Mapping[LegResult, str] = {
-    LegResult.NO_ANSWER: "did not answer",
-    LegResult.BUSY: "was busy",
-    LegResult.REJECTED: "rejected the call",
-    LegResult.UNREACHABLE: "could not be reached",
-    LegResult.CANCELLED: "rang until the call was withdrawn",
-    LegResult.FAILED: "could not be rung",
+    LegResult.NO_ANSWER: say_later("did not answer"),
+    LegResult.BUSY: say_later("was busy"),
+    LegResult.REJECTED: say_later("rejected the call"),
+    LegResult.UNREACHABLE: say_later("could not be reached"),
+    LegResult.CANCELLED: say_later("rang until the call was withdrawn"),
+    LegResult.FAILED: say_later("could not be rung"),
+}
+
+_RUNG = say_later("was rung")
+
+_RECORDED: Mapping[RecordingState, str] = {
+    RecordingState.RECORDING: say_later("Recording under way%(tickets)s."),
+    RecordingState.COMPLETE: say_later("Recording kept: %(length)s%(tickets)s."),
+    RecordingState.DAMAGED: say_later("The recording is damaged: its length is not that of the talk%(tickets)s."),
+    RecordingState.MISSING: say_later("The recording is missing: there is no file%(tickets)s."),
+}
+
+_UNSURE: Mapping[Certainty, str] = {
+    Certainty.EXACT: "",
+    Certainty.BACKFILLED: say_later(" (backfilled)"),
+    Certainty.ESTIMATED: say_later(" (estimated)"),
 }
 
 _MARKS: Mapping[Certainty, str] = {
-    Certainty.BACKFILLED: "Backfilled: ctid did not see it; Asterisk's CEL told it afterwards.",
-    Certainty.ESTIMATED: "Estimated: nobody told when it ended; the last moment it was seen counts.",
+    Certainty.BACKFILLED: say_later("Backfilled: ctid did not see it; Asterisk's CEL told it afterwards."),
+    Certainty.ESTIMATED: say_later("Estimated: nobody told when it ended; the last moment it was seen counts."),
 }
 
 _ENDED: Mapping[Outcome, str] = {
-    Outcome.ANSWERED: "The call ended: answered.",
-    Outcome.ABANDONED: "The caller hung up before anybody answered.",
-    Outcome.NO_ANSWER: "The call ended: nobody answered.",
-    Outcome.BUSY: "The call ended: busy.",
-    Outcome.REJECTED: "The call ended: rejected.",
-    Outcome.OVERFLOW: "The call ended: the caller had waited longer than the line lets anyone wait.",
-    Outcome.CLOSED: "The line was closed.",
-    Outcome.MERGED: "The call was merged into another.",
-    Outcome.FAILED: "The call failed.",
+    Outcome.ANSWERED: say_later("The call ended: answered."),
+    Outcome.ABANDONED: say_later("The caller hung up before anybody answered."),
+    Outcome.NO_ANSWER: say_later("The call ended: nobody answered."),
+    Outcome.BUSY: say_later("The call ended: busy."),
+    Outcome.REJECTED: say_later("The call ended: rejected."),
+    Outcome.OVERFLOW: say_later("The call ended: the caller had waited longer than the line lets anyone wait."),
+    Outcome.CLOSED: say_later("The line was closed."),
+    Outcome.MERGED: say_later("The call was merged into another."),
+    Outcome.FAILED: say_later("The call failed."),
 }
 
 _VIA: Mapping[Via, str] = {
-    Via.CTID: "",
-    Via.FAILSAFE: " The fallback queue took it: ctid was not routing.",
-    Via.DIRECT: " It was not routed by ctid.",
+    Via.FAILSAFE: say_later("The fallback queue took it: ctid was not routing."),
+    Via.DIRECT: say_later("It was not routed by ctid."),
 }
 
 
+_MADE: Mapping[Direction, str] = {
+    Direction.OUTBOUND: say_later("Outbound call from %(who)s to %(to)s."),
+    Direction.INTERNAL: say_later("Internal call from %(who)s to %(to)s."),
+}
+
+_MADE_BY: Mapping[Direction, str] = {
+    Direction.OUTBOUND: say_later("Outbound call by %(agent)s from %(who)s to %(to)s."),
+    Direction.INTERNAL: say_later("Internal call by %(agent)s from %(who)s to %(to)s."),
+}
+
+_CALLED_BACK = say_later("%(to)s is called back, as asked for in call %(call)s.")
+_CALLED_BACK_BY = say_later("%(to)s is called back by %(agent)s, as asked for in call %(call)s.")
+
+_DIVERTED: Mapping[str, str] = {
+    "line": say_later("%(why)s: the caller went on waiting on the line %(name)s."),
+    "number": say_later("%(why)s: the caller was sent on to %(name)s."),
+    "voicemail": say_later("%(why)s: the caller was sent to the mailbox %(name)s."),
+    "announcement": say_later("%(why)s: the caller was played %(name)s."),
+}
+
 _MEASURE: Mapping[Rule, str] = {
-    Rule.LEAST_TALK: "Least talk today",
-    Rule.TALK_SHARE: "Least talk for the time signed in today",
+    Rule.LEAST_TALK: say_later("Least talk today"),
+    Rule.TALK_SHARE: say_later("Least talk for the time signed in today"),
 }
 
 
 def _order(considered: tuple[Candidate, ...], names: Names) -> str:
     named = [f"{names.get(one.agent, one.agent)} {_measure(one)}" for one in considered[:NAMED]]
     more = len(considered) - NAMED
-    return ", then ".join(named) + (f", and {more} more" if more > 0 else "")
+    said = _(", then ").join(named)
+    return _("%(named)s, and %(count)s more") % {"named": said, "count": more} if more > 0 else said
 
 
 def _measure(one: Candidate) -> str:
@@ -220,34 +276,32 @@ def _measure(one: Candidate) -> str:
 
 
 def _beginning(call: CallRecord, names: Names) -> str:
-    who = call.caller or "an anonymous caller"
+    who = call.caller or _("an anonymous caller")
     if call.caller_name and call.caller_name != call.caller:
         who += f" ({call.caller_name})"
-    to = call.dialled or "an unknown number"
+    values = {"who": who, "to": call.dialled or _("an unknown number"), "call": call.callback}
     if call.direction is Direction.INBOUND:
-        dialled = call.diversions[0].line if call.diversions else call.line
-        line = f" on the line {dialled}" if dialled else ""
-        return f"Call from {who} to {to}{line}.{_VIA[call.via]}"
-    agent = f" by {names.get(call.agent, call.agent)}" if call.agent else ""
-    if call.callback is not None:
-        return f"{to} is called back{agent}, as asked for in call {call.callback}."
-    return f"{call.direction.value.capitalize()} call{agent} from {who} to {to}."
+        line = call.diversions[0].line if call.diversions else call.line
+        if line:
+            said = _("Call from %(who)s to %(to)s on the line %(line)s.") % {**values, "line": line}
+        else:
+            said = _("Call from %(who)s to %(to)s.") % values
+        return sentences((said, _(_VIA[call.via]))) if call.via in _VIA else said
+    if call.agent:
+        said = _CALLED_BACK_BY if call.callback is not None else _MADE_BY[call.direction]
+        return _(said) % {**values, "agent": names.get(call.agent, call.agent)}
+    return _(_CALLED_BACK if call.callback is not None else _MADE[call.direction]) % values
 
 
 def _diversion(diversion: Diversion) -> str:
-    line = f"The line {diversion.line}" if diversion.line else "The line"
-    why = "was closed" if diversion.reason is Outcome.CLOSED else "lets nobody wait longer"
-    kind, _, name = diversion.to.partition("-")
-    match kind:
-        case "line":
-            return f"{line} {why}: the caller went on waiting on the line {name}."
-        case "number":
-            return f"{line} {why}: the caller was sent on to {name}."
-        case "voicemail":
-            return f"{line} {why}: the caller was sent to the mailbox {name}."
-        case "announcement":
-            return f"{line} {why}: the caller was played {name}."
-    return f"{line} {why}: the caller was let go."
+    closed = diversion.reason is Outcome.CLOSED
+    if diversion.line:
+        why = _("The line %(line)s was closed") if closed else _("The line %(line)s lets nobody wait longer")
+    else:
+        why = _("The line was closed") if closed else _("The line lets nobody wait longer")
+    kind, _separator, name = diversion.to.partition("-")
+    said = _(_DIVERTED.get(kind, say_later("%(why)s: the caller was let go.")))
+    return said % {"why": why % {"line": diversion.line}, "name": name}
 
 
 def _unserved(call: CallRecord) -> str | None:
@@ -258,8 +312,10 @@ def _unserved(call: CallRecord) -> str | None:
     if until is None or not until - call.started_at >= _AT_ONCE:
         return None
     if not call.decisions and call.answered_at is None:
-        return "Nobody could be rung: no agent for this call was free while the caller was there."
-    return f"Nobody could be rung at once: the caller waited {duration(until - call.started_at)} for an agent."
+        return _("Nobody could be rung: no agent for this call was free while the caller was there.")
+    return _("Nobody could be rung at once: the caller waited %(wait)s for an agent.") % {
+        "wait": duration(until - call.started_at)
+    }
 
 
 def _by_transfer(call: CallRecord, leg: LegRecord) -> bool:
@@ -272,67 +328,68 @@ def _by_transfer(call: CallRecord, leg: LegRecord) -> bool:
 def _doubt(call: CallRecord) -> str | None:
     """What the marks behind a leg mean, where there are any."""
     marks = {leg.certainty for leg in call.legs} - {Certainty.EXACT}
-    said = [_MARKS[mark] for mark in (Certainty.BACKFILLED, Certainty.ESTIMATED) if mark in marks]
-    return " ".join(said) or None
+    return sentences(_(_MARKS[mark]) for mark in (Certainty.BACKFILLED, Certainty.ESTIMATED) if mark in marks) or None
 
 
 def _leg(leg: LegRecord, who: str, *, transferred: bool = False) -> list[Moment]:
     moments: list[Moment] = []
-    unsure = "" if leg.certainty.value == "exact" else f" ({leg.certainty.value})"
+    unsure = _(_UNSURE[leg.certainty]) if _UNSURE[leg.certainty] else ""
     if leg.answered_at is not None:
-        waited = f" after {duration(leg.answered_at - leg.offered_at)}"
-        how = " a transfer or consultation" if transferred else ""
-        moments.append(Moment(at=leg.answered_at, kind=Kind.LEG, text=f"{who} answered{how}{waited}."))
+        said = (
+            _("%(who)s answered a transfer or consultation after %(wait)s.")
+            if transferred
+            else _("%(who)s answered after %(wait)s.")
+        )
+        values = {"who": who, "wait": duration(leg.answered_at - leg.offered_at)}
+        moments.append(Moment(at=leg.answered_at, kind=Kind.LEG, text=said % values))
     if leg.ended_at is None:
         if leg.answered_at is None:
-            moments.append(Moment(at=leg.offered_at, kind=Kind.LEG, text=f"{who}'s phone is ringing."))
+            text = _("%(who)s's phone is ringing.") % {"who": who}
+            moments.append(Moment(at=leg.offered_at, kind=Kind.LEG, text=text))
         return moments
     if leg.answered_at is not None:
-        held = f", {duration(leg.hold_seconds)} of it on hold" if leg.hold_seconds else ""
-        text = f"{who} left the call: talked {duration(leg.talk_seconds)}{held}{unsure}."
+        values = {"who": who, "talk": duration(leg.talk_seconds), "hold": duration(leg.hold_seconds), "unsure": unsure}
+        if leg.hold_seconds:
+            text = _("%(who)s left the call: talked %(talk)s, %(hold)s of it on hold%(unsure)s.") % values
+        else:
+            text = _("%(who)s left the call: talked %(talk)s%(unsure)s.") % values
     else:
-        said = _RESULT.get(leg.result, "was rung") if leg.result else "was rung"
-        text = f"{who} {said} ({duration(leg.ended_at - leg.offered_at)}){unsure}."
+        result = _(_RESULT.get(leg.result, _RUNG)) if leg.result else _(_RUNG)
+        values = {"who": who, "result": result, "rang": duration(leg.ended_at - leg.offered_at), "unsure": unsure}
+        text = _("%(who)s %(result)s (%(rang)s)%(unsure)s.") % values
     moments.append(Moment(at=leg.ended_at, kind=Kind.LEG, text=text))
     return moments
 
 
 def _recording(recording: RecordingRecord) -> str:
-    tickets = f", on {', '.join(recording.ticket_ids)}" if recording.ticket_ids else ""
-    match recording.state:
-        case RecordingState.RECORDING:
-            return f"Recording under way{tickets}."
-        case RecordingState.COMPLETE:
-            return f"Recording kept: {duration(recording.seconds)}{tickets}."
-        case RecordingState.DAMAGED:
-            return f"The recording is damaged: its length is not that of the talk{tickets}."
-        case RecordingState.MISSING:
-            return f"The recording is missing: there is no file{tickets}."
+    tickets = _(", on %(tickets)s") % {"tickets": listed(recording.ticket_ids)} if recording.ticket_ids else ""
+    values = {"length": duration(recording.seconds), "tickets": tickets}
+    return _(_RECORDED[recording.state]) % values
 
 
 def _end(call: CallRecord, names: Names) -> Moment | None:
     if call.ended_at is None:
         return None
-    text = _ENDED[call.outcome] if call.outcome else "The call ended."
+    said = [_(_ENDED[call.outcome]) if call.outcome else _("The call ended.")]
     if call.direction is Direction.INBOUND and call.via is not Via.DIRECT and not call.merged_into:
-        text += _waited(call)
+        said += _waited(call)
     if call.merged_into:
-        text = f"The call was merged into {call.merged_into}."
+        said = [_("The call was merged into %(call)s.") % {"call": call.merged_into}]
     elif call.callback is not None and call.direction is Direction.INBOUND and call.outcome is Outcome.OVERFLOW:
-        text = f"The caller asked to be called back and kept their place ({call.callback} in ctid callbacks)."
+        asked = _("The caller asked to be called back and kept their place (%(callback)s in ctid callbacks).")
+        said = [asked % {"callback": call.callback}]
     elif call.owner is not None and call.answered_at is None and call.via is not Via.DIRECT and call.callback is None:
-        text += (
-            f" {names.get(call.owner, call.owner)}, who owned the caller's newest ticket, was told of a missed call."
-        )
-    return Moment(at=call.ended_at, kind=Kind.CALL, text=text)
+        told = _("%(owner)s, who owned the caller's newest ticket, was told of a missed call.")
+        said.append(told % {"owner": names.get(call.owner, call.owner)})
+    return Moment(at=call.ended_at, kind=Kind.CALL, text=sentences(said))
 
 
-def _waited(call: CallRecord) -> str:
+def _waited(call: CallRecord) -> list[str]:
     until = call.answered_at if call.answered_at is not None else call.ended_at
-    return (
-        "" if until is None or isnan(until - call.started_at) else f" The wait was {duration(until - call.started_at)}."
-    )
+    if until is None or isnan(until - call.started_at):
+        return []
+    return [_("The wait was %(wait)s.") % {"wait": duration(until - call.started_at)}]
 
 
 def _day(at: float, timezone: tzinfo) -> str:
-    return "day unknown" if isnan(at) else f"{datetime.fromtimestamp(at, timezone):%Y-%m-%d} ({timezone})"
+    return _("day unknown") if isnan(at) else f"{datetime.fromtimestamp(at, timezone):%Y-%m-%d} ({timezone})"

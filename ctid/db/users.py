@@ -40,6 +40,10 @@ class User:
     role: Role
     agent_id: AgentId | None
     disabled: bool
+    #: A key of ``languages.LANGUAGES``, or ``None`` for what the browser asks for.
+    language: str | None = None
+    #: ``light`` or ``dark``, or ``None`` for what the system asks for.
+    theme: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,11 @@ class Users:
             await connection.execute(update(users).where(users.c.id == user.id).values(disabled=disabled))
             if disabled:
                 await connection.execute(delete(sessions).where(sessions.c.user_id == user.id))
+
+    async def set_taste(self, user_id: int, *, language: str | None, theme: str | None) -> None:
+        """How this user wants the pages: both as in ``User``."""
+        async with writing(self._engine) as connection:
+            await connection.execute(update(users).where(users.c.id == user_id).values(language=language, theme=theme))
 
     async def all(self) -> list[User]:
         """Every user by name."""
@@ -243,7 +252,15 @@ class Users:
 
 
 def _user(row: Row[Any]) -> User:
-    return User(id=row.id, name=row.name, role=Role(row.role), agent_id=row.agent_id, disabled=row.disabled)
+    return User(
+        id=row.id,
+        name=row.name,
+        role=Role(row.role),
+        agent_id=row.agent_id,
+        disabled=row.disabled,
+        language=row.language,
+        theme=row.theme,
+    )
 
 
 def _name(given: str) -> str:

@@ -6,7 +6,7 @@ Law: an error says what to do and nothing about the inside; to ``/api`` it is JS
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI
@@ -20,21 +20,23 @@ from structlog import get_logger
 
 from ctid import __version__
 from ctid.config import Settings
+from ctid.db import session
 from ctid.db.session import DatabaseFault
+from ctid.languages import _, say_later
 from ctid.web import api, health, live, pages, sign_in
 from ctid.web.cursors import BadCursor
-from ctid.web.guards import Bounded, Headed, Logged
-from ctid.web.identity import SignInNeeded
-from ctid.web.room import Room, stored
+from ctid.web.guards import Bounded, Headed, Logged, Spoken
+from ctid.web.identity import SignInNeeded, user_of
+from ctid.web.room import Room, room, stored
 from ctid.web.shown import STATIC, page
 
 _TITLES = {
-    400: "That does not work",
-    403: "Not for you",
-    404: "Not here",
-    405: "That does not work",
-    422: "That does not work",
-    503: "The database does not answer",
+    400: say_later("That does not work"),
+    403: say_later("Not for you"),
+    404: say_later("Not here"),
+    405: say_later("That does not work"),
+    422: say_later("That does not work"),
+    503: say_later("The database does not answer"),
 }
 
 _log = get_logger(__name__)
@@ -48,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     made = Room(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await made.close()
 
@@ -76,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Bounded)
     app.add_middleware(Headed, https=settings.web.url.startswith("https://"))
     app.add_middleware(Logged)
+    app.add_middleware(Spoken)
     return app
 
 
@@ -89,7 +92,7 @@ class _Static(StaticFiles):
         return response
 
 
-async def _to_sign_in(request: Request, _: Exception) -> Response:
+async def _to_sign_in(request: Request, _error: Exception) -> Response:
     if request.headers.get("hx-request") == "true":
         return Response(status_code=204, headers={"hx-redirect": "/sign-in"})
     if request.method != "GET":
@@ -100,17 +103,23 @@ async def _to_sign_in(request: Request, _: Exception) -> Response:
 
 async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = error.detail if error.detail and error.status_code != 405 else "There is no such page."
+    # An address that leads nowhere has asked nobody yet who it is that reads this.
+    with suppress(DatabaseFault):
+        async with session.faults(room(request).engine):
+            await user_of(request)
+    said = error.detail if error.detail and error.status_code != 405 else _("There is no such page.")
     if error.status_code == 404 and error.detail == "Not Found":
-        said = "There is no such page."
+        said = _("There is no such page.")
     return _say(request, error.status_code, said, dict(error.headers or {}))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-    return _say(request, 422, f"{where}: {first['msg'][:200]}")
+    where = ".".join(str(part) for part in first["loc"][1:])[:200]
+    if request.url.path.startswith("/api"):
+        return _say(request, 422, f"{where or 'the request'}: {first['msg'][:200]}")
+    return _say(request, 422, _("This cannot be the value of: %(field)s.") % {"field": where})
 
 
 async def _bad_cursor(request: Request, error: Exception) -> Response:
@@ -119,12 +128,12 @@ async def _bad_cursor(request: Request, error: Exception) -> Response:
 
 async def _no_database(request: Request, error: Exception) -> Response:
     _log.error("the database does not answer", error=str(error))
-    return _say(request, 503, "Try again in a moment; if it stays so, tell your administrator.")
+    return _say(request, 503, _("Try again in a moment; if it stays so, tell your administrator."))
 
 
 async def _failure(request: Request, error: Exception) -> Response:
     _log.error("a page failed", path=request.url.path[:200], exc_info=error)
-    return _say(request, 500, "Something went wrong here; it has been written to the log.")
+    return _say(request, 500, _("Something went wrong here; it has been written to the log."))
 
 
 def _say(request: Request, status: int, said: str, headers: dict[str, str] | None = None) -> Response:
@@ -132,6 +141,8 @@ def _say(request: Request, status: int, said: str, headers: dict[str, str] | Non
     if request.url.path.startswith("/api"):
         response = JSONResponse({"error": said}, status)
     else:
-        response = page(request, "error.html", status=status, title=_TITLES.get(status, "Something failed"), said=said)
+        response = page(
+            request, "error.html", status=status, title=_(_TITLES.get(status, say_later("Something failed"))), said=said
+        )
     response.headers.update(headers or {})
     return response

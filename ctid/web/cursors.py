@@ -10,13 +10,14 @@ import binascii
 import math
 
 from ctid.db.books import Mark
+from ctid.languages import _
 
 
 class BadCursor(ValueError):  # noqa: N818 - the asker's to mend
     """A cursor this site never gave."""
 
     def __init__(self) -> None:
-        super().__init__("cursor is none of ours; leave it out to begin with the newest")
+        super().__init__(_("cursor is none of ours; leave it out to begin with the newest"))
 
 
 def write(mark: Mark) -> str:
@@ -26,7 +27,7 @@ def write(mark: Mark) -> str:
 def read(text: str) -> Mark:
     """The mark; raises ``BadCursor``."""
     try:
-        at, _, key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
+        at, _space, key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
         begun = float(at)
     except (ValueError, binascii.Error):
         raise BadCursor from None

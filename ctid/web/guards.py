@@ -13,7 +13,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import get_logger
 
+from ctid.languages import ENGLISH, LANGUAGES, preferred, speak
+
 LARGEST_BODY = 64 * 1024
+LANGUAGE_COOKIE = "ctid_language"
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none';"
@@ -110,6 +113,25 @@ class Bounded:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, replay, send)
+
+
+class Spoken:
+    """Speaks the language of the browser: that of the cookie, else the one it asks for, else English.
+
+    It stays for the rest of the task, as each request has one of its own: a failure is told outside of all that is within.
+    Who has signed in is spoken to in their own (``identity.user_of``); programs that ask ``/api`` always in English.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not scope["path"].startswith("/api/"):
+            connection = HTTPConnection(scope)
+            kept = connection.cookies.get(LANGUAGE_COOKIE)
+            asked = kept if kept in LANGUAGES else preferred(connection.headers.get("accept-language", ""))
+            speak(asked or ENGLISH)
+        await self._app(scope, receive, send)
 
 
 class Logged:

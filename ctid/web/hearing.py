@@ -18,6 +18,7 @@ from starlette.responses import FileResponse
 from ctid.db.books import Heard
 from ctid.db.users import User
 from ctid.domain.types import RecordingState
+from ctid.languages import _
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all
 
@@ -34,12 +35,12 @@ async def audio(request: Request, user: User, recording_id: str) -> FileResponse
     of = room(request)
     heard = await of.books.recording(recording_id) if recording_id.isprintable() else None
     if heard is None or not may_hear(user, heard):
-        raise HTTPException(404, "There is no such recording.")
+        raise HTTPException(404, _("There is no such recording."))
     if heard.state is RecordingState.MISSING:
-        raise HTTPException(404, "This recording is missing: there is no file.")
+        raise HTTPException(404, _("This recording is missing: there is no file."))
     path = await asyncio.to_thread(confined, of.settings.recordings.root, heard.path)
     if path is None:
-        raise HTTPException(404, "The file of this recording is not where it should be.")
+        raise HTTPException(404, _("The file of this recording is not where it should be."))
     await _note(of, request, user, heard.id)
     headers = {"cache-control": "private, no-store"}
     return FileResponse(path, media_type=_TYPES.get(path.suffix.lower(), "application/octet-stream"), headers=headers)

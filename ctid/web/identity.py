@@ -15,6 +15,7 @@ from starlette.datastructures import FormData
 from starlette.requests import HTTPConnection, Request
 
 from ctid.db.users import User
+from ctid.languages import LANGUAGES, _, speak
 from ctid.web.guards import same_origin
 from ctid.web.room import Room, room
 
@@ -24,10 +25,13 @@ class SignInNeeded(Exception):  # noqa: N818 - a step on the way, not an error
 
 
 async def user_of(connection: HTTPConnection) -> User | None:
-    """Whose session the request's cookie opens, asked once per request."""
+    """Whose session the request's cookie opens, asked once per request; from then on, their language is spoken."""
     if not hasattr(connection.state, "user"):
         token = connection.cookies.get(cookie_name(room(connection)))
-        connection.state.user = await room(connection).users.by_session(token, at=time.time()) if token else None
+        user = await room(connection).users.by_session(token, at=time.time()) if token else None
+        connection.state.user = user
+        if user is not None and user.language in LANGUAGES:
+            speak(user.language)
     return known(connection)
 
 
@@ -60,12 +64,12 @@ def form_token(connection: HTTPConnection) -> str | None:
 async def own_form(request: Request) -> FormData:
     """The form of a POST that came from our own page; 403 for any other."""
     if not same_origin(request, room(request).settings.web.url):
-        raise HTTPException(403, "This form was sent from another site.")
+        raise HTTPException(403, _("This form was sent from another site."))
     form = await request.form(max_files=0, max_fields=20)
     secret = form_secret(request)
     given = form.get("form_token")
     if secret is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), _token(secret).encode()):
-        raise HTTPException(403, "This form is too old. Go back, reload the page and send it again.")
+        raise HTTPException(403, _("This form is too old. Go back, reload the page and send it again."))
     return form
 
 

@@ -21,6 +21,7 @@ from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.reports import bounds
 from ctid.db.tickets import NoSuchTicket
 from ctid.domain.types import AgentId, AgentState, CallbackState, Outcome
+from ctid.languages import _
 from ctid.web import cursors, hearing
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.live import may_watch
@@ -99,15 +100,15 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
     """A call's whole story; where calls of two PBXes have one id, the choice."""
     of = room(request)
     try:
-        found = await of.calls.one(_known(call_id if pbx is None else f"{pbx}/{call_id}", "call"))
+        found = await of.calls.one(_known(call_id if pbx is None else f"{pbx}/{call_id}", _("There is no such call.")))
     except SeveralCalls as several:
         if any(one.id != call_id for one in several.calls):
-            raise HTTPException(404, "There is no such call.") from None
+            raise HTTPException(404, _("There is no such call.")) from None
         return page(request, "several.html", calls=several.calls)
     except NoSuchCall:
-        raise HTTPException(404, "There is no such call.") from None
+        raise HTTPException(404, _("There is no such call.")) from None
     if found.id != call_id:
-        raise HTTPException(404, "There is no such call.")
+        raise HTTPException(404, _("There is no such call."))
     names = await of.names()
     audible = {
         recording.id
@@ -120,7 +121,7 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
         call=found,
         names=names,
         story=explaining.story(found, names),
-        skipped=explaining.SKIPPED,
+        passed_over=explaining.passed_over,
         contact=await of.books.contact(found.contact_id),
         customer=await of.books.customer(found.customer_id),
         audible=audible,
@@ -153,7 +154,7 @@ async def callbacks(request: Request, state: Text = "", after: Text = "") -> Res
 async def agents(request: Request, user: SignedIn) -> Response:
     """Every agent's state, live; for supervisors."""
     if not may_see_all(user):
-        raise HTTPException(403, "Only supervisors see all agents.")
+        raise HTTPException(403, _("Only supervisors see all agents."))
     return page(request, "agents.html", screens=await _screens(room(request)))
 
 
@@ -161,11 +162,11 @@ async def agents(request: Request, user: SignedIn) -> Response:
 async def agent(request: Request, user: SignedIn, agent_id: str) -> Response:
     """One agent's live screen, with the pop."""
     if not may_watch(user, agent_id):
-        raise HTTPException(403, "This is another agent's screen.")
+        raise HTTPException(403, _("This is another agent's screen."))
     of = room(request)
     screen = next((one for one in await _screens(of) if one.id == agent_id), None)
     if screen is None:
-        raise HTTPException(404, "There is no such agent.")
+        raise HTTPException(404, _("There is no such agent."))
     since, until = bounds(of.today(), of.zone)
     today = partial(of.books.calls, since=since.timestamp(), until=until.timestamp(), limit=LATEST_CALLS)
     latest, missed = await today(agent=screen.id), await today(missed_by=screen.id)
@@ -199,9 +200,9 @@ async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
     """One ticket with its attempts, calls and recordings."""
     of = room(request)
     try:
-        found = await of.tickets.one(_known(ticket_id, "ticket"))
+        found = await of.tickets.one(_known(ticket_id, _("There is no such ticket.")))
     except NoSuchTicket:
-        raise HTTPException(404, "There is no such ticket.") from None
+        raise HTTPException(404, _("There is no such ticket.")) from None
     of_ticket = (await of.calls.load(ticket_id=found.id, limit=LATEST_CALLS))[::-1]
     audible = {
         recording.id
@@ -253,9 +254,9 @@ def _day(text: str, of: Room) -> date:
     try:
         on = date.fromisoformat(text) if text else of.today()
     except ValueError:
-        raise HTTPException(400, "The day is no date; write it as 2026-01-31.") from None
+        raise HTTPException(400, _("The day is no date; write it as 2026-01-31.")) from None
     if not 1971 <= on.year <= 9000:
-        raise HTTPException(400, "The day is out of range.")
+        raise HTTPException(400, _("The day is out of range."))
     return on
 
 
@@ -264,10 +265,10 @@ def _plain(text: str) -> str:
     return "".join(letter for letter in text if letter.isprintable())
 
 
-def _known(key: str, what: str) -> str:
-    """The id if it can be one: a database is not asked for control characters."""
+def _known(key: str, said: str) -> str:
+    """The id if it can be one, else 404 with what is said: a database is not asked for control characters."""
     if not key.isprintable() or len(key) > 200:
-        raise HTTPException(404, f"There is no such {what}.")
+        raise HTTPException(404, said)
     return key
 
 

@@ -16,13 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from ctid import __version__, explaining
+from ctid import __version__, explaining, languages
 from ctid.calljson import iso
 from ctid.db.users import Role, User
 from ctid.web.identity import form_token, known
 from ctid.web.room import room
 from ctid.web.texts import word
 
+THEME_COOKIE = "ctid_theme"
+THEMES = ("light", "dark")
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
@@ -35,11 +37,20 @@ def page(request: Request, template: str, /, *, status: int = 200, **values: obj
         "user": user,
         "form_token": form_token(request),
         "path": request.url.path,
+        "language": languages.spoken(),
+        "languages": languages.LANGUAGES,
+        "theme": theme(request, user),
         "broker_away": not of.subscriber.connected,
         "nobody_routes": of.subscriber.connected and of.board.routing() is None,
     }
     text = _environment(of.settings.routing.timezone, of.zone).get_template(template).render(frame | values)
     return HTMLResponse(text, status)
+
+
+def theme(request: Request, user: User | None) -> str | None:
+    """Light or dark where somebody chose it; ``None`` leaves it to the system."""
+    chosen = user.theme if user else request.cookies.get(THEME_COOKIE)
+    return chosen if chosen in THEMES else None
 
 
 def may_see_all(user: User) -> bool:
@@ -72,7 +83,9 @@ def _make(zone: tzinfo) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    made.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension's own method
+    made.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's own method
+        languages._, languages.ngettext, newstyle=True, pgettext=languages.pgettext
+    )
     made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all})
 
     def local(at: float | None, form: str = "%H:%M:%S") -> str:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from structlog import get_logger
 
+from ctid.languages import _, ngettext
 from ctid.web.identity import OwnForm, cookie_name, form_secret, https, user_of
 from ctid.web.room import Room, room
 from ctid.web.shown import page
@@ -40,7 +41,11 @@ async def sign_in(request: Request, form: OwnForm) -> Response:
     wait = of.failures.wait_seconds(name.lower(), address, now)
     if wait > 0:
         minutes = max(1, round(wait / 60))
-        said = f"Too many failed sign-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+        said = ngettext(
+            "Too many failed sign-ins. Try again in %(minutes)s minute.",
+            "Too many failed sign-ins. Try again in %(minutes)s minutes.",
+            minutes,
+        ) % {"minutes": minutes}
         refusal = _sign_in_page(request, after, said, name, status=429)
         refusal.headers["retry-after"] = str(round(wait) + 1)
         return refusal
@@ -49,7 +54,7 @@ async def sign_in(request: Request, form: OwnForm) -> Response:
     user = await of.users.verify(name, password)
     if user is None:
         await of.users.note("sign_in_refused", at=now, user_name=name[:100], address=address)
-        return _sign_in_page(request, after, "Name or password is wrong.", name, status=401)
+        return _sign_in_page(request, after, _("Name or password is wrong."), name, status=401)
     of.failures.succeeded(name.lower(), address)
     old = request.cookies.get(cookie_name(of))
     if old:

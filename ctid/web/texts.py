@@ -1,67 +1,68 @@
 """The words of the pages that are not in a template: what a stored value is called on the screen.
 
-Law: every text a person reads goes through ``_``, here and in the templates, so that a catalogue can stand in between.
+Law: every text a person reads goes through ``_``, here and in the templates, when it is said.
 """
 
 from __future__ import annotations
 
-import gettext
 from collections.abc import Mapping
 
-_ = gettext.NullTranslations().gettext
+from ctid.languages import _, say_later
 
 WORDS: Mapping[str, str] = {
     # agents
-    "offline": _("Offline"),
-    "idle": _("Idle"),
-    "reserved": _("Reserved"),
-    "ringing": _("Ringing"),
-    "talking": _("Talking"),
-    "wrap_up": _("Wrap-up"),
-    "paused": _("Paused"),
+    "offline": say_later("Offline"),
+    "idle": say_later("Idle"),
+    "reserved": say_later("Reserved"),
+    "ringing": say_later("Ringing"),
+    "talking": say_later("Talking"),
+    "wrap_up": say_later("Wrap-up"),
+    "paused": say_later("Paused"),
     # calls
-    "inbound": _("In"),
-    "outbound": _("Out"),
-    "internal": _("Internal"),
-    "answered": _("Answered"),
-    "abandoned": _("Abandoned"),
-    "no_answer": _("No answer"),
-    "busy": _("Busy"),
-    "rejected": _("Rejected"),
-    "overflow": _("Overflow"),
-    "closed": _("Closed"),
-    "merged": _("Merged"),
-    "failed": _("Failed"),
-    "unreachable": _("Unreachable"),
-    "cancelled": _("Cancelled"),
-    "ended": _("Ended"),
-    "withdrawn": _("Withdrawn"),
+    "inbound": say_later("In"),
+    "outbound": say_later("Out"),
+    "internal": say_later("Internal"),
+    "answered": say_later("Answered"),
+    "abandoned": say_later("Abandoned"),
+    "no_answer": say_later("No answer"),
+    "busy": say_later("Busy"),
+    "rejected": say_later("Rejected"),
+    "overflow": say_later("Overflow"),
+    "closed": say_later("Closed"),
+    "merged": say_later("Merged"),
+    "failed": say_later("Failed"),
+    "unreachable": say_later("Unreachable"),
+    "cancelled": say_later("Cancelled"),
+    "ended": say_later("Ended"),
+    "withdrawn": say_later("Withdrawn"),
     # callbacks
-    "waiting": _("Waiting"),
-    "calling": _("Calling"),
-    "done": _("Done"),
-    "expired": _("Expired"),
-    "dropped": _("Dropped"),
+    "waiting": say_later("Waiting"),
+    "calling": say_later("Calling"),
+    "done": say_later("Done"),
+    "expired": say_later("Expired"),
+    "dropped": say_later("Dropped"),
     # recordings
-    "recording": _("Recording"),
-    "complete": _("Kept"),
-    "damaged": _("Damaged"),
-    "missing": _("Missing"),
+    "recording": say_later("Recording"),
+    "complete": say_later("Kept"),
+    "damaged": say_later("Damaged"),
+    "missing": say_later("Missing"),
     # tickets
-    "open": _("Open"),
-    "pending": _("Pending"),
-    "resolved": _("Resolved"),
+    "open": say_later("Open"),
+    "pending": say_later("Pending"),
+    "resolved": say_later("Resolved"),
     # rules
-    "ticket_owner": _("Ticket owner"),
-    "least_talk": _("Least talk today"),
-    "talk_share": _("Least share of talk today"),
+    "ticket_owner": say_later("Ticket owner"),
+    "least_talk": say_later("Least talk today"),
+    "talk_share": say_later("Least share of talk today"),
     # people
-    "agent": _("Agent"),
-    "supervisor": _("Supervisor"),
-    "administrator": _("Administrator"),
+    "agent": say_later("Agent"),
+    "supervisor": say_later("Supervisor"),
+    "administrator": say_later("Administrator"),
 }
 
 
 def word(value: str | None) -> str:
     """What a stored value is called; one without a name is shown as it is."""
-    return "" if value is None else WORDS.get(value, value)
+    if value is None:
+        return ""
+    return _(WORDS[value]) if value in WORDS else value

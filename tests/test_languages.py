@@ -1,0 +1,68 @@
+"""Which language is spoken, and what is said in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ctid import explaining, languages
+from ctid.domain.types import Decision, Rule
+from ctid.languages import CHINESE, ENGLISH, preferred, speaking
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", CHINESE),
+        ("en-GB,en;q=0.9,zh;q=0.8", ENGLISH),
+        ("en;q=0.3, zh-Hans-CN;q=0.7", CHINESE),
+        ("fr-FR,fr;q=0.9,zh-TW;q=0.2", CHINESE),
+        ("en,zh", ENGLISH),
+        ("zh;q=0, en;q=0.1", ENGLISH),
+        ("de-DE", None),
+        ("", None),
+        ("*", None),
+        ("zh;q=high", None),
+        ("zh;q=nan", None),
+        ("zh;q=9", None),
+        (";;;,,,;q=,q==", None),
+        ("x," * 100_000 + "zh", None),
+    ],
+)
+def test_a_browser_is_answered_in_the_language_it_likes_best(accepted: str, language: str | None) -> None:
+    assert preferred(accepted) == language
+
+
+def test_a_text_is_said_in_the_language_of_the_moment_and_else_in_english() -> None:
+    assert languages._("Sign in") == "Sign in"
+    with speaking(CHINESE):
+        assert languages._("Sign in") == "登录"
+        assert languages._("nobody wrote this down") == "nobody wrote this down"
+        assert languages.sentences(("一。", "二。")) == "一。二。"
+        assert languages.listed(("一", "二")) == "一、二"
+    assert languages.spoken() == ENGLISH
+    assert languages.sentences(("One.", "Two.")) == "One. Two."
+
+
+def test_a_language_that_is_not_there_is_refused_and_nothing_changes() -> None:
+    with pytest.raises(KeyError), speaking("tlh"):
+        pass
+    assert languages.spoken() == ENGLISH
+
+
+def test_the_reason_of_a_decision_is_told_in_chinese() -> None:
+    made = Decision(at=1.0, rule=Rule.TICKET_OWNER, chosen="7", owner="7", owner_ticket="T12")
+    with speaking(CHINESE):
+        assert explaining.why(made, {"7": "李伟"}) == "已呼叫工单 T12的负责人李伟。"
+
+
+async def test_two_who_are_served_at_once_are_each_spoken_to_in_their_own_language() -> None:
+    met = asyncio.Barrier(2)
+
+    async def serve(language: str) -> str:
+        languages.speak(language)
+        await met.wait()
+        return languages._("Sign in")
+
+    assert await asyncio.gather(serve(CHINESE), serve(ENGLISH)) == ["登录", "Sign in"]
