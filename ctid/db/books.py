@@ -1,4 +1,4 @@
-"""What pages and API read across tables: lists with names, one recording with its owners, contacts and customers.
+"""What pages and API read across tables: lists with names, contacts and customers.
 
 Law: reads only, bounded by a limit, each on an index; a page goes on from the last row seen, not from a count.
 """
@@ -22,7 +22,6 @@ from ctid.db.tables import (
     contacts,
     customers,
     legs,
-    recording_tickets,
     recordings,
     talks,
     ticket_attempts,
@@ -109,16 +108,6 @@ class Attempt:
     what: str
     result: str | None
     call_id: CallId | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A recording and whose it is: the agents who talked in its call, and the owners of its tickets."""
-
-    id: str
-    path: str
-    state: RecordingState
-    agents: frozenset[AgentId]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,32 +256,6 @@ class Books:
                 Attempt(at=seconds(row.at), agent=row.agent, what=row.what, result=row.result, call_id=row.call_id)
                 for row in await connection.execute(query)
             ]
-
-    async def recording(self, recording_id: str) -> Heard | None:
-        """The recording of that id, or ``None``."""
-        async with reading(self._engine) as connection:
-            query = select(recordings).where(recordings.c.id == recording_id).order_by(recordings.c.pbx).limit(1)
-            row = (await connection.execute(query)).one_or_none()
-            if row is None:
-                return None
-            talkers = select(legs.c.agent).where(
-                legs.c.pbx == row.pbx,
-                legs.c.call_id == row.call_id,
-                legs.c.agent.is_not(None),
-                legs.c.answered_at.is_not(None),
-            )
-            owners = (
-                select(tickets.c.owner)
-                .join(recording_tickets, recording_tickets.c.ticket_id == tickets.c.id)
-                .where(
-                    recording_tickets.c.pbx == row.pbx,
-                    recording_tickets.c.recording_id == row.id,
-                    recording_tickets.c.removed_at.is_(None),
-                    tickets.c.owner.is_not(None),
-                )
-            )
-            whose = frozenset((*await connection.scalars(talkers), *await connection.scalars(owners)))
-        return Heard(id=row.id, path=row.path, state=RecordingState(row.state), agents=whose)
 
     async def contact(self, contact_id: str | None) -> Person | None:
         """The contact with department and title in one line."""

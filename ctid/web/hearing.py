@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
-from ctid.db.books import Heard
+from ctid.db.recordings import LISTEN, Heard
 from ctid.db.users import User
-from ctid.domain.types import RecordingState
+from ctid.domain.types import RecordingRecord, RecordingState
 from ctid.languages import _
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all
@@ -26,14 +27,20 @@ _TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".webm
 
 
 def may_hear(user: User, heard: Heard) -> bool:
-    """Supervisors and administrators all; agents their own calls, and those on tickets they own."""
+    """Supervisors and administrators all; agents their own calls, and those on tickets they own or that are with them."""
     return may_see_all(user) or (user.agent_id is not None and user.agent_id in heard.agents)
+
+
+async def audible(of: Room, user: User, recordings: Iterable[RecordingRecord]) -> frozenset[str]:
+    """The ids of those the user may hear: one question, however many a page has."""
+    found = await of.recordings.all({recording.id for recording in recordings})
+    return frozenset(heard.id for heard in found.values() if may_hear(user, heard))
 
 
 async def audio(request: Request, user: User, recording_id: str) -> FileResponse:
     """The recording as an answer that knows byte ranges; 404 where there is none for this user."""
     of = room(request)
-    heard = await of.books.recording(recording_id) if recording_id.isprintable() else None
+    heard = await of.recordings.one(recording_id) if recording_id.isprintable() else None
     if heard is None or not may_hear(user, heard):
         raise HTTPException(404, _("There is no such recording."))
     if heard.state is RecordingState.MISSING:
@@ -63,4 +70,4 @@ async def _note(of: Room, request: Request, user: User, recording_id: str) -> No
     if not of.listens.is_new(user.id, recording_id, from_start=first_byte == "0", now=time.monotonic()):
         return
     address = request.client.host if request.client else None
-    await of.users.note("listen", at=time.time(), user=user, subject=recording_id, address=address)
+    await of.users.note(LISTEN, at=time.time(), user=user, subject=recording_id, address=address)

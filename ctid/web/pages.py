@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import chain
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -110,11 +111,6 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
     if found.id != call_id:
         raise HTTPException(404, _("There is no such call."))
     names = await of.names()
-    audible = {
-        recording.id
-        for recording in found.recordings
-        if (heard := await of.books.recording(recording.id)) and hearing.may_hear(user, heard)
-    }
     return page(
         request,
         "call.html",
@@ -124,7 +120,7 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
         passed_over=explaining.passed_over,
         contact=await of.books.contact(found.contact_id),
         customer=await of.books.customer(found.customer_id),
-        audible=audible,
+        audible=await hearing.audible(of, user, found.recordings),
     )
 
 
@@ -204,12 +200,6 @@ async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
     except NoSuchTicket:
         raise HTTPException(404, _("There is no such ticket.")) from None
     of_ticket = (await of.calls.load(ticket_id=found.id, limit=LATEST_CALLS))[::-1]
-    audible = {
-        recording.id
-        for one in of_ticket
-        for recording in one.recordings
-        if (heard := await of.books.recording(recording.id)) and hearing.may_hear(user, heard)
-    }
     return page(
         request,
         "ticket.html",
@@ -219,7 +209,7 @@ async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
         customer=await of.books.customer(found.customer_id),
         attempts=await of.books.attempts(found.id),
         calls=of_ticket,
-        audible=audible,
+        audible=await hearing.audible(of, user, chain.from_iterable(one.recordings for one in of_ticket)),
     )
 
 

@@ -17,6 +17,7 @@ from ctid.db import session
 from ctid.db.agents import Agents
 from ctid.db.books import Books
 from ctid.db.calls import Calls
+from ctid.db.recordings import Recordings
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
 from ctid.domain.types import AgentId
@@ -39,6 +40,7 @@ class Room:
         self.tickets = Tickets(self.engine)
         self.agents = Agents(self.engine)
         self.books = Books(self.engine)
+        self.recordings = Recordings(self.engine)
         self.board = Board()
         self.subscriber = Subscriber(settings.mqtt, TOPICS, self.board.take)
         self.failures = Failures()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from ctid.db import session
-from ctid.db.tables import tickets
+from ctid.db.tables import legs, tickets
 from ctid.web.hearing import confined
 from ctid.web.listens import LISTEN_SECONDS, Listens
 from tests.web.conftest import Web
@@ -94,3 +94,22 @@ def test_a_piece_from_the_middle_long_after_is_a_new_listen() -> None:
     assert not listens.is_new(1, "r", from_start=False, now=LISTEN_SECONDS - 1)
     assert listens.is_new(2, "r", from_start=False, now=1)
     assert listens.is_new(1, "r", from_start=False, now=LISTEN_SECONDS + 1)
+
+
+async def test_whom_a_ticket_was_passed_to_hears_its_calls_as_long_as_it_is_with_them(web: Web) -> None:
+    async def passed(agent: str | None) -> None:
+        async with session.writing(web.room.engine) as connection:
+            await connection.execute(update(tickets).where(tickets.c.id == "T12").values(with_agent=agent))
+
+    client = await web.signed_in("zhang")
+    await passed("8")
+    assert (await client.get(AUDIO)).status_code == 200
+    await passed(None)
+    assert (await client.get(AUDIO)).status_code == 404
+
+
+async def test_who_handed_a_ticket_over_hears_no_more_than_their_own_calls(web: Web) -> None:
+    async with session.writing(web.room.engine) as connection:
+        await connection.execute(update(tickets).where(tickets.c.id == "T12").values(owner="9"))
+        await connection.execute(update(legs).where(legs.c.agent == "7").values(agent="9"))
+    assert (await (await web.signed_in("liwei")).get(AUDIO)).status_code == 404
