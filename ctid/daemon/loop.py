@@ -81,7 +81,7 @@ class RoutingLoop:
                 act.SaveAgent: lambda a: writer.save_agent(a.status),
                 act.ShowPop: self._show_pop,
                 act.ShowAgent: lambda a: mqtt.publish_agent(a.status),
-                act.ShowCall: lambda a: mqtt.publish_call(a.call),
+                act.ShowCall: lambda a: mqtt.publish_call(a.call, a.waiting),
                 act.Reply: lambda a: mqtt.reply(a.request, a.error),
                 act.NoteDecision: self._note_decision,
                 act.NoteCallEnded: self._note_ended,

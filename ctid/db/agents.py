@@ -51,6 +51,7 @@ class Agents:
                 call_id=row.call_id,
                 talk_seconds_today=row.talk_seconds_today,
                 signed_in_at=maybe_seconds(row.signed_in_at),
+                wrap_up_until=maybe_seconds(row.wrap_up_until),
             )
             for row in rows
         )
@@ -170,4 +171,5 @@ def _row(status: AgentStatus) -> dict[str, Any]:
         "call_id": status.call_id,
         "talk_seconds_today": status.talk_seconds_today,
         "signed_in_at": maybe_instant(status.signed_in_at),
+        "wrap_up_until": maybe_instant(status.wrap_up_until),
     }

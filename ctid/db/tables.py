@@ -424,6 +424,7 @@ agent_states = Table(
     Column("call_id", String),
     Column("talk_seconds_today", Float, nullable=False),
     Column("signed_in_at", UTCDateTime),
+    Column("wrap_up_until", UTCDateTime),  # NULL but in wrap-up
 )
 
 agent_state_changes = Table(

@@ -20,6 +20,7 @@ from ctid.domain.types import (
     Decision,
     Endpoint,
     Pop,
+    Waiting,
 )
 
 
@@ -218,7 +219,10 @@ class ShowAgent(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowCall(Action):
+    """``waiting`` while the caller is held and could be picked up."""
+
     call: CallRecord
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

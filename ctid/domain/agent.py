@@ -117,6 +117,7 @@ class Desk(Watched):
             call_id=self.call_id(),
             talk_seconds_today=round(talk_seconds, 3),
             signed_in_at=self.signed_in_at,
+            wrap_up_until=self.wrap_up_until if self.state is _S.WRAP_UP else None,
         )
 
     def why_not_idle(self, phone: Phone | None) -> Skip | None:

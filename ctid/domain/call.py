@@ -31,6 +31,7 @@ from ctid.domain.types import (
     Talk,
     Ticket,
     Via,
+    Waiting,
 )
 from ctid.domain.watched import Watched
 
@@ -284,6 +285,19 @@ class Call(Watched):
             and not self.file_due
             and not self.overflow_waits
             and self.callback is None
+        )
+
+    def shown_waiting(self) -> Waiting | None:
+        """What is shown of a caller who could be picked up; ``None`` of any other."""
+        if not self.waiting or self.arrived_at is None:
+            return None
+        contact = self.file.contact
+        return Waiting(
+            since=self.arrived_at,
+            level=self.file.level,
+            severity=self.file.severity,
+            contact=contact.name if contact is not None else None,
+            customer=contact.customer if contact is not None else None,
         )
 
     @property

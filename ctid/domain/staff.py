@@ -49,7 +49,7 @@ def restore(world: World, status: AgentStatus, at: float) -> None:
     desk.pause_reason = status.reason
     desk.since = status.since
     if status.state is AgentState.WRAP_UP:
-        wrap_up(world, desk, status.since)
+        _wrap_up_until(world, desk, status.wrap_up_until or status.since + world.policy.wrap_up_seconds)
     state = desk.derived(None)
     desk.state = state
     world.presence.began(desk.id, SESSION, status.since)
@@ -60,8 +60,12 @@ def restore(world: World, status: AgentStatus, at: float) -> None:
 def wrap_up(world: World, desk: Desk, since: float) -> None:
     """Give the agent the site's time to write up a conversation that ended at ``since``."""
     if world.policy.wrap_up_seconds > 0 and desk.phone is not None:
-        desk.wrap_up_until = since + world.policy.wrap_up_seconds
-        world.timers.set(("wrap_up", desk.id), desk.wrap_up_until)
+        _wrap_up_until(world, desk, since + world.policy.wrap_up_seconds)
+
+
+def _wrap_up_until(world: World, desk: Desk, until: float) -> None:
+    desk.wrap_up_until = until
+    world.timers.set(("wrap_up", desk.id), until)
 
 
 def on_wrap_up_over(world: World, agent_id: str, _at: float) -> None:
@@ -145,8 +149,8 @@ def on_wrap_up_extension(world: World, event: ev.WrapUpExtensionAsked) -> None:
     if desk.wrap_up_until is None:
         _answer(world, event.request, "not in wrap-up: there is nothing to extend")
         return
-    desk.wrap_up_until = min(desk.wrap_up_until + event.seconds, event.at + LONGEST_WRAP_UP)
-    world.timers.set(("wrap_up", desk.id), desk.wrap_up_until)
+    _wrap_up_until(world, desk, min(desk.wrap_up_until + event.seconds, event.at + LONGEST_WRAP_UP))
+    world.touch_desk(desk)
     _answer(world, event.request)
 
 

@@ -424,7 +424,10 @@ class CallbackRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
-    """An agent's state as published, stored and reported; ``phone`` is where they sit, ``reason`` that of a pause."""
+    """An agent's state as published, stored and reported; ``phone`` is where they sit, ``reason`` that of a pause.
+
+    ``wrap_up_until`` is when their wrap-up ends, ``None`` in any other state.
+    """
 
     agent: AgentId
     state: AgentState
@@ -434,6 +437,21 @@ class AgentStatus:
     call_id: CallId | None = None
     talk_seconds_today: float = 0.0
     signed_in_at: float | None = None
+    wrap_up_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What those who may pick a caller up should know of who waits, held by ctid, and rings at nobody's phone.
+
+    ``since`` is when they arrived; ``level`` and ``severity`` order them as in ``CallerFile``.
+    """
+
+    since: float
+    level: int
+    severity: int
+    contact: str | None = None
+    customer: str | None = None
 
 
 class PopState(StrEnum):

@@ -247,7 +247,7 @@ class World:
                     self.under_way.pop(call_id, None)
                 record = call.record()
                 self.do(SaveCall(call=record))
-                self.do(ShowCall(call=record))
+                self.do(ShowCall(call=record, waiting=call.shown_waiting()))
         out, self.out = self.out, []
         self.touched_desks.clear()
         self.touched_calls.clear()

@@ -26,7 +26,7 @@ from structlog import get_logger
 from ctid import __version__, metrics
 from ctid.config import Settings
 from ctid.domain.events import Event, Request
-from ctid.domain.types import AgentId, AgentStatus, CallRecord, Pop, PopState
+from ctid.domain.types import AgentId, AgentStatus, CallRecord, Pop, PopState, Waiting
 from ctid.mqtt import topics
 from ctid.mqtt.flood import MOST_A_SECOND, Flood, Verdict
 from ctid.mqtt.outbox import Item, Kind, Outbox
@@ -107,9 +107,9 @@ class MqttDoor:
         self._states[status.agent] = status
         self._put(Kind.STATE, status.agent, lambda: topics.agent_message(status), gather=_GATHER_SECONDS)
 
-    def publish_call(self, call: CallRecord) -> None:
-        """Publish the newest books on a call."""
-        self._put(Kind.CALL, call.id, lambda: topics.call_message(call), gather=_GATHER_SECONDS)
+    def publish_call(self, call: CallRecord, waiting: Waiting | None = None) -> None:
+        """Publish the newest books on a call, and whether its caller could be picked up."""
+        self._put(Kind.CALL, call.id, lambda: topics.call_message(call, waiting), gather=_GATHER_SECONDS)
 
     def reply(self, request: Request, error: str | None) -> None:
         """Answer an MQTT command; ``error`` is ``None`` when it was carried out."""

@@ -1,21 +1,26 @@
-"""The door for those who only listen: ``ctid web`` hears what the daemon publishes and publishes nothing itself.
+"""The web's door: ``ctid web`` hears what the daemon publishes, and says what its people ask the daemon for.
 
 Law: one task; a broker that is away is tried again with back-off and jitter, and what it keeps (retained) comes again
-after each connection. What is heard is handed over as it came: whoever takes it judges it.
+after each connection. What is heard is handed over as it came: whoever takes it judges it. What cannot be said now is not said
+later.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from structlog import get_logger
 
 from ctid.config import Mqtt
+from ctid.mqtt.topics import Message
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
@@ -39,12 +44,24 @@ class Subscriber:
         self._mqtt = mqtt
         self._topics = tuple(topics)
         self._take = take
-        self._connected = False
+        self._client: aiomqtt.Client | None = None
 
     @property
     def connected(self) -> bool:
         """Whether the broker has taken the subscription and the link still stands."""
-        return self._connected
+        return self._client is not None
+
+    async def publish(self, message: Message, *, expires: float) -> None:
+        """Send a message, once, that nobody is to get after ``expires`` seconds. Raises ``OSError`` where it cannot be sent."""
+        if self._client is None:
+            raise ConnectionError("there is no link to the broker")
+        until = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho ships none
+        until.MessageExpiryInterval = math.ceil(expires)
+        try:
+            # QoS 0: a command that the broker delivered twice would be carried out twice.
+            await self._client.publish(message.topic, message.payload, qos=0, properties=until)
+        except aiomqtt.MqttError as error:
+            raise ConnectionError(str(error)) from error
 
     async def run(self) -> None:
         pause = FIRST_PAUSE
@@ -52,11 +69,11 @@ class Subscriber:
             try:
                 await self._listen()
             except aiomqtt.MqttError as error:
-                if self._connected:
+                if self._client is not None:
                     pause = FIRST_PAUSE
                 _log.warning("no MQTT broker", broker=str(self._mqtt.url), error=str(error), again_in=round(pause, 1))
             finally:
-                self._connected = False
+                self._client = None
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
             pause = min(LONGEST_PAUSE, pause * 2)
 
@@ -74,7 +91,7 @@ class Subscriber:
             max_queued_incoming_messages=QUEUED,
         ) as client:
             await client.subscribe([(topic, 1) for topic in self._topics])
-            self._connected = True
+            self._client = client
             _log.info("listening to the MQTT broker", broker=str(mqtt.url))
             async for message in client.messages:
                 payload = message.payload

@@ -27,7 +27,7 @@ from ctid.domain.events import (
     WrapUpEndAsked,
     WrapUpExtensionAsked,
 )
-from ctid.domain.types import AgentId, AgentStatus, CallId, CallRecord, Contact, Pop, Ticket
+from ctid.domain.types import AgentId, AgentStatus, CallId, CallRecord, Contact, Pop, Ticket, Waiting
 
 PREFIX = "ctid/v1"
 #: What the door listens to, and nothing else.
@@ -98,13 +98,26 @@ def agent_message(status: AgentStatus) -> Message:
             "talk_seconds_today": seconds(status.talk_seconds_today),
             "call_id": status.call_id,
             "phone": status.phone,
+            "wrap_up_until": iso(status.wrap_up_until),
         },
     )
 
 
-def call_message(call: CallRecord) -> Message:
-    """The call as ``calls --json`` has it. Raises ``ValueError`` for an id that is no topic level."""
-    return _message(f"{PREFIX}/calls/{_level(call.id)}", call_json(call))
+def call_message(call: CallRecord, waiting: Waiting | None = None) -> Message:
+    """The call as ``calls --json`` has it, and what shows its caller to those who may pick them up.
+
+    Raises ``ValueError`` for an id that is no topic level.
+    """
+    shown = None
+    if waiting is not None:
+        shown = {
+            "since": iso(waiting.since),
+            "level": waiting.level,
+            "severity": waiting.severity,
+            "contact": waiting.contact,
+            "customer": waiting.customer,
+        }
+    return _message(f"{PREFIX}/calls/{_level(call.id)}", {**call_json(call), "waiting": shown})
 
 
 def node_message(node: str, *, up: bool, acting: bool, pbx_connected: bool, version: str) -> Message:
@@ -118,6 +131,11 @@ def node_message(node: str, *, up: bool, acting: bool, pbx_connected: bool, vers
 def result_message(agent: AgentId, request_id: str | None, error: str | None) -> Message:
     """The answer to an agent's command. Raises ``ValueError`` for an id that is no topic level."""
     return _result(_agent_result(agent), request_id, error)
+
+
+def command_message(agent: AgentId, request_id: str, command: str, fields: Mapping[str, Any]) -> Message:
+    """A command as an agent's desktop sends it. Raises ``ValueError`` for an id that is no topic level."""
+    return _message(f"{PREFIX}/agents/{_level(agent)}/command", {**fields, "id": request_id, "command": command})
 
 
 def refusal_message(refusal: Refusal) -> Message:

@@ -1,13 +1,15 @@
-"""The board: each agent's present state and screen-pop, and the daemons', as last heard over MQTT.
+"""The board: each agent's present state and screen-pop, who waits, and the daemons, as last heard over MQTT.
 
 Law: what is heard is hostile until it has its type; past that each agent has one view, whole and newest, and those who
 watch are told *that* it changed, not what: a slow screen skips what it missed and never sees an old pop over a new one.
-A pop lasts until it is ended or withdrawn; one whose end went unheard ends with the state the broker kept.
+A pop lasts until it is ended or withdrawn; one whose end went unheard ends with the state the broker kept. A caller waits
+until their call says otherwise, or nothing was heard of it for longer than the dialplan is silent about those it holds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,13 +17,24 @@ from dataclasses import dataclass, field
 import msgspec
 from structlog import get_logger
 
-from ctid.domain.types import AgentId, AgentState, PopState
+from ctid.domain.types import AgentId, AgentState, CallId, PopState
 from ctid.mqtt.topics import ID, PREFIX
 
-TOPICS = (f"{PREFIX}/agents/+/state", f"{PREFIX}/agents/+/pop", f"{PREFIX}/nodes/+/status")
+TOPICS = (
+    f"{PREFIX}/agents/+/state",
+    f"{PREFIX}/agents/+/pop",
+    f"{PREFIX}/calls/+",
+    f"{PREFIX}/nodes/+/status",
+)
 #: Past it, agents and nodes never heard of before are not taken in: the broker's word alone must not fill the memory.
 MOST_AGENTS = 5000
 MOST_NODES = 100
+#: Past it, a list to pick up from helps nobody.
+MOST_WAITING = 200
+#: The dialplan tells of each caller it holds every 15 seconds: one not heard of for so long holds no more.
+SILENT_SECONDS = 40.0
+#: What a watch says in place of an agent when the list of those who wait has changed; no agent's id is empty.
+WAITING: AgentId = ""
 
 _log = get_logger(__name__)
 
@@ -35,6 +48,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     talk_seconds_today: float = 0.0
     call_id: str | None = None
     phone: str | None = None
+    wrap_up_until: str | None = None
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +84,33 @@ class Pop(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None = None
 
 
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a caller stands where they stand among those who wait, and who they are."""
+
+    since: str | None = None
+    level: int = 1
+    severity: int = 0
+    contact: str | None = None
+    customer: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller who waits and may be picked up; ``id`` is the call's."""
+
+    id: CallId
+    waiting: Waits
+    caller: str | None = None
+    line: str | None = None
+
+
+class _Call(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a call as published, what tells whether its caller waits."""
+
+    waiting: Waits | None = None
+    caller: str | None = None
+    line: str | None = None
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     up: bool
     acting: bool = False
@@ -89,22 +130,24 @@ class View:
 class Watch:
     """One screen's way to the changes: the agents whose view is newer than what the screen was sent.
 
-    ``of`` is the agents it may see, ``None`` for all. Bounded by itself: an agent stands in it once.
+    ``of`` is the agents it may see, ``None`` for all, ``WAITING`` among them where it shows who waits. Bounded by itself: an
+    agent stands in it once.
     """
 
-    def __init__(self, of: frozenset[AgentId] | None) -> None:
-        self._of = of
+    def __init__(self, of: frozenset[AgentId] | None, *, waiting: bool = False) -> None:
+        self._of = of if of is None or not waiting else of | {WAITING}
+        self._waiting = waiting
         self._changed: OrderedDict[AgentId, None] = OrderedDict()
         self._some = asyncio.Event()
 
     def note(self, agents: Iterable[AgentId]) -> None:
         for agent in agents:
-            if self._of is None or agent in self._of:
+            if (agent in self._of) if self._of is not None else (agent != WAITING or self._waiting):
                 self._changed[agent] = None
                 self._some.set()
 
     async def next(self) -> AgentId:
-        """The agent whose change has waited longest."""
+        """The agent whose change has waited longest; ``WAITING`` when it is the list of those who wait."""
         await self._some.wait()
         agent, _ = self._changed.popitem(last=False)
         if not self._changed:
@@ -116,6 +159,7 @@ class Watch:
 class Board:
     views: dict[AgentId, View] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
+    _waiting: dict[CallId, tuple[float, Waiting]] = field(default_factory=dict)  # heard when, by the monotonic clock
     _watches: set[Watch] = field(default_factory=set)
 
     def take(self, topic: str, payload: bytes, *, kept: bool) -> None:
@@ -130,20 +174,32 @@ class Board:
                     self._state(subject, msgspec.json.decode(payload, type=State), kept=kept)
                 case "agents", "pop":
                     self._pop(subject, msgspec.json.decode(payload, type=Pop))
+                case "calls", "":
+                    self._call(subject, msgspec.json.decode(payload, type=_Call))
                 case "nodes", "status" if subject in self.nodes or len(self.nodes) < MOST_NODES:
                     self.nodes[subject] = msgspec.json.decode(payload, type=Node)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _log.warning("a message that is not ctid's was dropped", topic=topic, error=str(error))
 
-    def watch(self, of: frozenset[AgentId] | None) -> Watch:
-        """A watch that has all present views to tell, the agents named even if never heard of; end it by ``leave``."""
-        watch = Watch(of)
-        watch.note(self.views if of is None else of)
+    def watch(self, of: frozenset[AgentId] | None, *, waiting: bool = False) -> Watch:
+        """A watch that has all present views to tell, the agents named even if never heard of; end it by ``leave``.
+
+        With ``waiting`` it tells as well, as ``WAITING``, that the list of those who wait is another.
+        """
+        watch = Watch(of, waiting=waiting)
+        watch.note((*(self.views if of is None else of), WAITING))
         self._watches.add(watch)
         return watch
 
     def leave(self, watch: Watch) -> None:
         self._watches.discard(watch)
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The callers who wait and may be picked up: by level, then severity, then arrival."""
+        heard_since = time.monotonic() - SILENT_SECONDS
+        here = [waiting for heard, waiting in self._waiting.values() if heard >= heard_since]
+        return tuple(sorted(here, key=lambda w: (-w.waiting.level, -w.waiting.severity, w.waiting.since or "", w.id)))
 
     @property
     def watched(self) -> int:
@@ -175,6 +231,19 @@ class Board:
             if view.pop is not None and view.pop.call_id == pop.call_id:
                 view.pop = None
         self._tell(agent)
+
+    def _call(self, call_id: CallId, call: _Call) -> None:
+        _, before = self._waiting.pop(call_id, (0.0, None))
+        now = None
+        if call.waiting is not None:
+            now = Waiting(id=call_id, waiting=call.waiting, caller=call.caller, line=call.line)
+            heard = time.monotonic()
+            for silent in [id_ for id_, (at, _) in self._waiting.items() if at < heard - SILENT_SECONDS]:
+                del self._waiting[silent]
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting[call_id] = heard, now
+        if now != before:
+            self._tell(WAITING)
 
     def _view(self, agent: AgentId) -> View | None:
         if agent not in self.views and len(self.views) >= MOST_AGENTS:

@@ -139,6 +139,7 @@ def _state(state: State) -> dict[str, str | None]:
         "talk": explaining.duration(state.talk_seconds_today),
         "phone": state.phone,
         "call_id": state.call_id,
+        "wrap_up_until": state.wrap_up_until,
     }
 
 

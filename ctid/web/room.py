@@ -21,6 +21,7 @@ from ctid.db.recordings import Recordings
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
 from ctid.domain.types import AgentId
+from ctid.mqtt.asker import RESULTS, Asker
 from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
 from ctid.web.limits import Failures
@@ -42,12 +43,19 @@ class Room:
         self.books = Books(self.engine)
         self.recordings = Recordings(self.engine)
         self.board = Board()
-        self.subscriber = Subscriber(settings.mqtt, TOPICS, self.board.take)
+        self.subscriber = Subscriber(settings.mqtt, (*TOPICS, RESULTS), self._hear)
+        self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
         self.failures = Failures()
         self.listens = Listens()
         self.zone = ZoneInfo(settings.routing.timezone)
         self._names: Mapping[AgentId, str] = {}
         self._names_at = -NAMES_SECONDS
+
+    def _hear(self, topic: str, payload: bytes, *, kept: bool) -> None:
+        if topic.endswith("/result"):
+            self.asker.take(topic, payload)
+        else:
+            self.board.take(topic, payload, kept=kept)
 
     async def names(self) -> Mapping[AgentId, str]:
         """Agents' names by id, at most ten seconds old."""

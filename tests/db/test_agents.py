@@ -44,6 +44,7 @@ async def test_states_come_back_as_saved(engine):
         call_id="1.1",
         talk_seconds_today=9.5,
         signed_in_at=NOON - 60,
+        wrap_up_until=NOON + 30,
     )
     await store.save([status(AgentState.IDLE, NOON - 5), seated])
     assert await store.statuses() == (seated,)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from ctid.domain import actions as act
 from ctid.domain import events as ev
 from ctid.domain.acd import Acd
-from ctid.domain.types import Agent, AgentState, AgentStatus, Direction, Outcome, Policy
-from tests.domain.desk import MORNING, Centre, of
+from ctid.domain.types import Agent, AgentState, AgentStatus, Direction, Outcome, Policy, Waiting
+from tests.domain.desk import MORNING, Centre, file, of
 from tests.domain.test_visits import restarted
 
 
@@ -192,3 +192,41 @@ def test_coming_moving_pausing_resuming_and_going_are_each_noted_once():
 
 def test_a_restart_notes_no_sign_ins():
     assert of(act.NoteAgent, restarted(Centre("ann"), down=4).log) == []
+
+
+def wrapping(centre: Centre) -> AgentStatus:
+    """Ann in wrap-up: the newest state that was shown and saved of her."""
+    centre.converse("1", "ann", 5)
+    return of(act.SaveAgent, centre.log)[-1].status
+
+
+def test_an_agents_state_says_when_their_wrap_up_ends_and_says_it_anew_when_it_is_extended():
+    centre = Centre("ann", policy=Policy(timezone="Asia/Shanghai", wrap_up_seconds=30))
+    status = wrapping(centre)
+    assert (status.state, status.wrap_up_until) == (AgentState.WRAP_UP, centre.now + 30)
+    made = centre.tell(ev.WrapUpExtensionAsked(at=centre.now, request=ev.Request(agent="ann", id="1"), seconds=60))
+    [shown] = of(act.ShowAgent, made)
+    assert shown.status.wrap_up_until == centre.now + 90
+    shown = of(act.ShowAgent, centre.wait(90))[-1]
+    assert (shown.status.state, shown.status.wrap_up_until) == (AgentState.IDLE, None)
+
+
+def test_an_extended_wrap_up_lasts_as_long_past_a_restart():
+    centre = Centre("ann", policy=Policy(timezone="Asia/Shanghai", wrap_up_seconds=30))
+    wrapping(centre)
+    centre.tell(ev.WrapUpExtensionAsked(at=centre.now, request=ev.Request(agent="ann", id="1"), seconds=60))
+    again = restarted(centre, down=4)
+    assert again.state("ann") is AgentState.WRAP_UP
+    again.wait(84)
+    assert again.state("ann") is AgentState.WRAP_UP
+    again.wait(4)
+    assert again.state("ann") is AgentState.IDLE
+
+
+def test_who_waits_is_shown_with_their_place_and_name_until_a_phone_rings_for_them():
+    centre = Centre("ann")
+    centre.pause("ann")
+    [*_, shown] = of(act.ShowCall, centre.arrive("1", file(level=3, severity=2)))
+    assert shown.waiting == Waiting(since=centre.now, level=3, severity=2, contact="Wang", customer="Acme")
+    [*_, shown] = of(act.ShowCall, centre.resume("ann"))
+    assert shown.waiting is None

@@ -52,6 +52,14 @@ def topic_of_commands(message: aiomqtt.Message) -> bool:
     return str(message.topic).endswith("/command")
 
 
+def _json(payload: object) -> Any:
+    """What it says, ``None`` where that is no JSON: tests send such, too."""
+    try:
+        return json.loads(payload if isinstance(payload, bytes) else b"")
+    except (ValueError, RecursionError):
+        return None
+
+
 @asynccontextmanager
 async def listening(port: int, **given: Any) -> AsyncIterator[Listener]:
     async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **given) as client:
@@ -60,7 +68,7 @@ async def listening(port: int, **given: Any) -> AsyncIterator[Listener]:
         async def read() -> None:
             async for message in client.messages:
                 expiry = getattr(message.properties, "MessageExpiryInterval", None)
-                payload = None if topic_of_commands(message) else json.loads(message.payload)
+                payload = None if topic_of_commands(message) else _json(message.payload)
                 listener.heard.append(Heard(str(message.topic), payload, message.retain, expiry))
 
         await client.subscribe("ctid/v1/#", qos=1)

@@ -149,6 +149,7 @@ def test_an_unknown_time_is_null_and_talk_is_in_milliseconds() -> None:
         "talk_seconds_today": 1.235,
         "call_id": None,
         "phone": None,
+        "wrap_up_until": None,
     }
 
 

@@ -14,7 +14,8 @@ from ctid.calljson import iso
 from ctid.db.callers import Callers
 from ctid.domain.types import AgentState, AgentStatus, Pop, PopState
 from ctid.mqtt.topics import agent_message, pop_message
-from ctid.web.board import TOPICS, Board
+from ctid.web import board as board_module
+from ctid.web.board import TOPICS, WAITING, Board
 from lab.process import until
 from tests.web.conftest import Web, form_token
 from tests.web.site import HOSTILE
@@ -77,6 +78,7 @@ async def test_a_screen_is_told_the_present_state_first_and_each_change_after(re
             "talk": "12:30",
             "phone": None,
             "call_id": None,
+            "wrap_up_until": None,
         }
         await ready.say(agent_message(status(AgentState.PAUSED, reason=HOSTILE)))
         assert (await heard(socket, state="paused"))["state"]["reason"] == HOSTILE
@@ -211,6 +213,50 @@ def test_a_pop_whose_end_went_unheard_ends_with_the_state_the_broker_kept() -> N
     assert board.views["7"].pop is None
 
 
+def waits(board: Board, call: str, since: str, level: int = 1, severity: int = 0) -> None:
+    waiting = {"since": since, "level": level, "severity": severity, "contact": "陈洁"}
+    board.take(f"ctid/v1/calls/{call}", json.dumps({"caller": "1", "waiting": waiting}).encode(), kept=False)
+
+
+def answered(board: Board, call: str) -> None:
+    board.take(f"ctid/v1/calls/{call}", b'{"waiting": null}', kept=False)
+
+
+async def test_those_who_wait_stand_by_level_severity_and_arrival_until_their_call_says_otherwise() -> None:
+    board = Board()
+    watch, blind = board.watch(frozenset(), waiting=True), board.watch(frozenset())
+    assert await watch.next() == WAITING
+    for call, since, level, severity in (("a", "2", 1, 0), ("b", "1", 1, 0), ("c", "3", 4, 0), ("d", "4", 4, 5)):
+        waits(board, call, since, level, severity)
+    assert [one.id for one in board.waiting] == ["d", "c", "b", "a"]
+    assert board.waiting[0].waiting.contact == "陈洁"
+    assert await watch.next() == WAITING
+    waits(board, "c", "3", 4, 0)  # told again as it was
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watch.next(), 0.01)
+    answered(board, "c")
+    answered(board, "never heard of")
+    assert [one.id for one in board.waiting] == ["d", "b", "a"]
+    assert await watch.next() == WAITING
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(blind.next(), 0.01)
+
+
+def test_a_caller_nothing_was_heard_of_for_long_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board()
+    waits(board, "a", "1")
+    monkeypatch.setattr(board_module, "SILENT_SECONDS", -1.0)
+    assert board.waiting == ()
+
+
+def test_a_list_of_those_who_wait_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_module, "MOST_WAITING", 2)
+    board = Board()
+    for call in "abc":
+        waits(board, call, call)
+    assert len(board.waiting) == 2
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"\xff", b"[]", b"null", b'{"state": "asleep"}', b'{"state": 7}', b"[" * 100_000]
 )
@@ -220,3 +266,4 @@ def test_what_is_not_ctids_is_dropped(payload: bytes) -> None:
         board.take(topic, payload, kept=False)
     assert board.views == {}
     assert board.nodes == {}
+    assert board.waiting == ()
