@@ -46,10 +46,10 @@ def test_an_empty_file_gives_the_defaults_of_the_example(file: Path) -> None:
     settings = loaded(file)
     example = [line[2:] for line in (TOP / "config/ctid.toml").read_text().splitlines() if line.startswith("# ")]
     written = dict(line.split("#")[0].split(" = ", 1) for line in example if " = " in line and line[0].islower())
-    for section in ("routing", "ami"):
+    for section in ("routing", "ami", "desk"):
         for key, value in getattr(settings, section).model_dump().items():
             if key in written and value not in (None, ()) and key != "url":
-                assert json.loads(written[key]) == value, key
+                assert json.loads(written[key]) == (list(value) if isinstance(value, tuple) else value), key
     assert settings.metrics.listen == Address(host="127.0.0.1", port=9108)
     assert settings.database.url.get_secret_value() == "sqlite:////var/lib/ctid/ctid.db"
     assert settings.policy() == Policy()
@@ -72,6 +72,30 @@ def test_the_example_with_everything_switched_on_is_right(file: Path, tmp_path: 
     assert settings.ami.secret is not None
     assert settings.ami.secret.get_secret_value() == "hush-hush"
     assert settings.domain_lines()[0].hours
+
+
+def test_what_agents_choose_from_is_the_sites_own(file: Path) -> None:
+    desk = loaded(file, '[desk]\ncategories = ["故障", "咨询"]\npromise_hours = [96, 48, 24, 4, 0.5]\n').desk
+    assert desk.categories == ("故障", "咨询")
+    assert desk.promise_hours == (96, 48, 24, 4, 0.5)
+    env = {"CTID_DESK__CATEGORIES": "Fault; Order", "CTID_DESK__PROMISE_HOURS": "5;4;3;2;1"}
+    assert loaded(file, env=env).desk.categories == ("Fault", "Order")
+    assert loaded(file, env=env).desk.promise_hours == (5, 4, 3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("categories = []", "desk.categories: is empty"),
+        ('categories = ["A", "a"]', "desk.categories: names one twice"),
+        ('dispositions = ["two\\nlines"]', "desk.dispositions[1]: holds characters"),
+        ("promise_hours = [1, 2]", "desk.promise_hours: is not of five numbers"),
+        ("promise_hours = [1, 2, 3, 4, 0]", "desk.promise_hours[5]: is too small"),
+        ("promise_hours = [1, 2, 3, 4, nan]", "desk.promise_hours[5]: is"),
+    ],
+)
+def test_a_choice_nobody_can_make_is_refused_in_one_line(file: Path, written: str, said: str) -> None:
+    assert any(fault.startswith(said) for fault in faults(file, f"[desk]\n{written}\n"))
 
 
 def test_a_line_that_calls_back_needs_a_second_ami_user_and_a_country(file: Path, tmp_path: Path) -> None:

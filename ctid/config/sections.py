@@ -29,6 +29,7 @@ from ctid.config.values import (
     Numbers,
     OverflowWord,
     Prefix,
+    PromiseHours,
     ReadableFile,
     Secret,
     Sound,
@@ -37,6 +38,7 @@ from ctid.config.values import (
     Timezone,
     WebUrl,
     Word,
+    Words,
     announced,
     seconds,
 )
@@ -137,6 +139,15 @@ class LineSection(Section):
     callback_sound: Sound | None = None
 
 
+class Desk(Section):
+    """What agents choose from, in the site's own words, and how soon a new ticket is to be answered, by severity 1 to 5."""
+
+    categories: Words = ("Fault", "Question", "Order", "Complaint", "Installation", "Other")
+    dispositions: Words = ("Solved", "To be followed up", "Passed on", "Wrong number", "Nobody spoke", "Other")
+    pause_reasons: Words = ("Break", "Lunch", "Meeting", "Training", "Desk work")
+    promise_hours: PromiseHours = (72.0, 48.0, 24.0, 8.0, 4.0)
+
+
 class Recordings(Section):
     """``retention_days`` is ``None`` to keep recordings for ever."""
 
@@ -179,6 +190,7 @@ class Settings(Section):
     web: Web = Web()
     routing: Routing = Routing()
     lines: tuple[LineSection, ...] = ()
+    desk: Desk = Desk()
     recordings: Recordings = Recordings()
     cel: Cel = Cel()
     cdr: Cdr = Cdr()

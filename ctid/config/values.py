@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import AfterValidator, Field, PlainValidator, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, StringConstraints
 
 from ctid.config.wording import near, shown
 from ctid.domain.types import Days, OpenHours, SpecialHours
@@ -274,6 +274,25 @@ def _no_control(value: SecretStr) -> SecretStr:
     return value
 
 
+def _listed(value: object) -> object:
+    """A list from the environment, where it is one text: ``Fault; Order``."""
+    return tuple(part.strip() for part in value.split(";")) if isinstance(value, str) else value
+
+
+def _words(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError('is empty; write some, as in ["Fault", "Order"]')
+    if len({one.casefold() for one in value}) != len(value):
+        raise ValueError("names one twice; write each once")
+    return value
+
+
+def _promise_hours(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) != 5:
+        raise ValueError("is not of five numbers; write the hours for severity 1 to 5, as in [72, 48, 24, 8, 4]")
+    return value
+
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 #: A class of musiconhold.conf, in the letters the dialplan takes.
@@ -290,6 +309,24 @@ LocalTime = Annotated[time, PlainValidator(_local_time)]
 Country = Annotated[Text, AfterValidator(_country)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9*#]{1,4}$")]
 Fairness = Annotated[str, AfterValidator(_fairness)]
+#: What people choose from: one-line texts as the site says them, each once.
+Words = Annotated[
+    tuple[
+        Annotated[
+            str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
+        ],
+        ...,
+    ],
+    Field(max_length=50),
+    BeforeValidator(_listed),
+    AfterValidator(_words),
+]
+#: Hours by severity 1 to 5, at most a year.
+PromiseHours = Annotated[
+    tuple[Annotated[float, Field(ge=0.25, le=8784, allow_inf_nan=False)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_promise_hours),
+]
 Numbers = Annotated[tuple[Annotated[str, AfterValidator(_number)], ...], AfterValidator(_some)]
 AgentIds = Annotated[tuple[str, ...] | None, PlainValidator(_agents)]
 Hours = Annotated[tuple[OpenHours, ...], PlainValidator(_hours)]

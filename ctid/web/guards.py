@@ -15,7 +15,8 @@ from structlog import get_logger
 
 from ctid.languages import ENGLISH, LANGUAGES, preferred, speak
 
-LARGEST_BODY = 64 * 1024
+#: A form of a few thousand characters: one of Chinese is sent as nine.
+LARGEST_BODY = 256 * 1024
 LANGUAGE_COOKIE = "ctid_language"
 
 POLICY = (

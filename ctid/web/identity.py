@@ -61,11 +61,15 @@ def form_token(connection: HTTPConnection) -> str | None:
     return _token(secret) if secret else None
 
 
+#: The largest form is a customer's file; a body is bounded before it is read (``guards``).
+MOST_FIELDS = 200
+
+
 async def own_form(request: Request) -> FormData:
     """The form of a POST that came from our own page; 403 for any other."""
     if not same_origin(request, room(request).settings.web.url):
         raise HTTPException(403, _("This form was sent from another site."))
-    form = await request.form(max_files=0, max_fields=20)
+    form = await request.form(max_files=0, max_fields=MOST_FIELDS)
     secret = form_secret(request)
     given = form.get("form_token")
     if secret is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), _token(secret).encode()):

@@ -1,4 +1,4 @@
-"""The pages: calls, a call's story, callbacks, agents and their screens, tickets.
+"""The pages: calls, a call's story, callbacks, agents and their screens.
 
 Law: each reads, and says 404 for what is not there; nothing is written here but the audit of listening.
 """
@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import chain
-from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
@@ -20,23 +17,19 @@ from ctid import explaining
 from ctid.db.books import Mark
 from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.reports import bounds
-from ctid.db.tickets import NoSuchTicket
 from ctid.domain.types import AgentId, AgentState, CallbackState, Outcome
 from ctid.languages import _
 from ctid.web import cursors, hearing
+from ctid.web.addresses import ROWS, Text, address, known, plain
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.live import may_watch
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all, page
 
-ROWS = 50
 LIVE = "live"
 LATEST_CALLS = 20
-TICKET_STATES = ("open", "pending", "resolved", "closed")
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
-
-Text = Annotated[str, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +64,8 @@ async def calls(
         limit=ROWS + 1,
         outcome=Outcome(outcome) if outcome in tuple(Outcome) else None,
         live=outcome == LIVE,
-        agent=_plain(agent) or None,
-        text=_plain(text.strip()) or None,
+        agent=plain(agent) or None,
+        text=plain(text.strip()) or None,
         after=cursors.read(after) if after else None,
     )
     shown = rows[:ROWS]
@@ -89,9 +82,9 @@ async def calls(
         filtered=bool(chosen.keys() - {"day"}),
         outcomes=[LIVE, *Outcome],
         names=await of.names(),
-        here=_address("/", chosen | ({"after": after} if after else {})),
-        first=_address("/", chosen) if after else None,
-        older=_address("/", chosen | {"after": cursors.write(last)}) if last else None,
+        here=address("/", chosen | ({"after": after} if after else {})),
+        first=address("/", chosen) if after else None,
+        older=address("/", chosen | {"after": cursors.write(last)}) if last else None,
     )
 
 
@@ -101,7 +94,7 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
     """A call's whole story; where calls of two PBXes have one id, the choice."""
     of = room(request)
     try:
-        found = await of.calls.one(_known(call_id if pbx is None else f"{pbx}/{call_id}", _("There is no such call.")))
+        found = await of.calls.one(known(call_id if pbx is None else f"{pbx}/{call_id}", _("There is no such call.")))
     except SeveralCalls as several:
         if any(one.id != call_id for one in several.calls):
             raise HTTPException(404, _("There is no such call.")) from None
@@ -140,9 +133,9 @@ async def callbacks(request: Request, state: Text = "", after: Text = "") -> Res
         callbacks=shown,
         states=tuple(CallbackState),
         wanted=wanted,
-        here=_address("/callbacks", chosen | ({"after": after} if after else {})),
-        first=_address("/callbacks", chosen) if after else None,
-        older=_address("/callbacks", chosen | {"after": cursors.write(last)}) if last else None,
+        here=address("/callbacks", chosen | ({"after": after} if after else {})),
+        first=address("/callbacks", chosen) if after else None,
+        older=address("/callbacks", chosen | {"after": cursors.write(last)}) if last else None,
     )
 
 
@@ -168,49 +161,6 @@ async def agent(request: Request, user: SignedIn, agent_id: str) -> Response:
     latest, missed = await today(agent=screen.id), await today(missed_by=screen.id)
     template = "_latest.html" if request.headers.get("hx-request") == "true" else "agent.html"
     return page(request, template, screen=screen, calls=latest, missed=missed)
-
-
-@router.get("/tickets")
-async def tickets(request: Request, status: Text = "", after: Text = "") -> Response:
-    """Tickets, the newest first."""
-    wanted = status if status in TICKET_STATES else None
-    rows = await room(request).books.tickets(
-        limit=ROWS + 1, status=wanted, after=cursors.read(after) if after else None
-    )
-    shown = rows[:ROWS]
-    last = Mark(at=shown[-1].created_at, id=shown[-1].id) if len(rows) > ROWS else None
-    chosen = {"status": wanted} if wanted else {}
-    return page(
-        request,
-        "tickets.html",
-        tickets=shown,
-        states=TICKET_STATES,
-        wanted=wanted,
-        first=_address("/tickets", chosen) if after else None,
-        older=_address("/tickets", chosen | {"after": cursors.write(last)}) if last else None,
-    )
-
-
-@router.get("/tickets/{ticket_id}")
-async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
-    """One ticket with its attempts, calls and recordings."""
-    of = room(request)
-    try:
-        found = await of.tickets.one(_known(ticket_id, _("There is no such ticket.")))
-    except NoSuchTicket:
-        raise HTTPException(404, _("There is no such ticket.")) from None
-    of_ticket = (await of.calls.load(ticket_id=found.id, limit=LATEST_CALLS))[::-1]
-    return page(
-        request,
-        "ticket.html",
-        ticket=found,
-        names=await of.names(),
-        contact=await of.books.contact(found.contact_id),
-        customer=await of.books.customer(found.customer_id),
-        attempts=await of.books.attempts(found.id),
-        calls=of_ticket,
-        audible=await hearing.audible(of, user, chain.from_iterable(one.recordings for one in of_ticket)),
-    )
 
 
 @router.get("/recordings/{recording_id}/audio")
@@ -248,19 +198,3 @@ def _day(text: str, of: Room) -> date:
     if not 1971 <= on.year <= 9000:
         raise HTTPException(400, _("The day is out of range."))
     return on
-
-
-def _plain(text: str) -> str:
-    """The text without what no database takes."""
-    return "".join(letter for letter in text if letter.isprintable())
-
-
-def _known(key: str, said: str) -> str:
-    """The id if it can be one, else 404 with what is said: a database is not asked for control characters."""
-    if not key.isprintable() or len(key) > 200:
-        raise HTTPException(404, said)
-    return key
-
-
-def _address(path: str, query: dict[str, str]) -> str:
-    return f"{path}?{urlencode(query)}" if query else path

@@ -1,0 +1,34 @@
+"""What an address asks for: ids, filters and where a list goes on.
+
+Law: text from an address is bounded, and holds nothing no database takes before one is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import HTTPException, Query
+
+#: Rows of a list on one page.
+ROWS = 50
+
+#: A filter as it stands in an address.
+Text = Annotated[str, Query(max_length=200)]
+
+
+def plain(text: str) -> str:
+    """The text without what no database takes."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def known(key: str, said: str) -> str:
+    """The id if it can be one, else 404 with what is said: a database is not asked for control characters."""
+    if not key.isprintable() or len(key) > 200:
+        raise HTTPException(404, said)
+    return key
+
+
+def address(path: str, query: dict[str, str]) -> str:
+    """The path with what is asked of it."""
+    return f"{path}?{urlencode(query)}" if query else path
