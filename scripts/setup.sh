@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Brings everything that demo, tests and benchmarks need into .lab/ and .venv/, and nothing anywhere else.
 #
-# Law: the host's own servers are never touched. Asterisk, SIPp, mosquitto, PostgreSQL and promtool are unpacked
+# Law: the host's own servers are never touched. Asterisk, SIPp, mosquitto, PostgreSQL, promtool and Chromium are unpacked
 # (apt's resolver with folders of its own, then dpkg-deb -x), so no maintainer script runs and nothing is started;
-# one that is on PATH is used as it is. Only python3-venv, ca-certificates and npm are installed, where missing.
+# one that is on PATH is used as it is. Fonts are always our own: a page looks the same on every machine. Only
+# python3-venv, ca-certificates, npm and libatomic1 are installed, where missing.
 # Each step leaves a stamp with the hash of what it was made from, so the next run takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -65,6 +66,7 @@ WANTED=()
 python3 -c 'import ensurepip' 2>/dev/null || WANTED+=(python3-venv)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || WANTED+=(ca-certificates)
 command -v npm >/dev/null || WANTED+=(npm)
+/sbin/ldconfig -p | grep -q 'libatomic\.so\.1' || WANTED+=(libatomic1) # for the program within Playwright's package
 [ ${#WANTED[@]} = 0 ] || step host "$(date +%s)" "installing ${WANTED[*]}" install_wanted
 
 # --- programs unpacked from Debian's packages ---------------------------------------------------------------------
@@ -173,18 +175,58 @@ else
 fi
 step tools "$(made_by tools) $TOP $SIPP $MOSQUITTO $POSTGRES $PROMTOOL" "finding SIPp, mosquitto, PostgreSQL, promtool" tools
 
+# --- a browser ----------------------------------------------------------------------------------------------------
+fonts() {
+    local root=$LAB/font-root
+    : >"$LAB/empty-status"
+    unpack "$root" "$LAB/empty-status" -- fonts-liberation fonts-wqy-microhei
+    cat >"$LAB/fonts.conf" <<XML
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig>
+  <dir>$root/usr/share/fonts</dir>
+  <cachedir>$LAB/cache/fonts</cachedir>
+  <alias><family>sans-serif</family><prefer><family>Liberation Sans</family><family>WenQuanYi Micro Hei</family></prefer></alias>
+  <alias><family>serif</family><prefer><family>Liberation Serif</family><family>WenQuanYi Micro Hei</family></prefer></alias>
+  <alias><family>monospace</family><prefer><family>Liberation Mono</family><family>WenQuanYi Micro Hei Mono</family></prefer></alias>
+</fontconfig>
+XML
+}
+host_chromium() {
+    wrap chromium "FONTCONFIG_FILE='$LAB/fonts.conf' exec '$CHROMIUM' \"\$@\""
+    "$BIN/chromium" --version
+}
+debian_chromium() {
+    local root=$LAB/browser-root libraries
+    awk -v RS= -v ORS='\n\n' '!/^Package: chromium/' /var/lib/dpkg/status >"$LAB/host-status"
+    unpack "$root" "$LAB/host-status" -- chromium
+    mkdir -p "$root/lib"
+    libraries=$(find "$root/lib" "$root/usr/lib" -maxdepth 3 -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
+    wrap chromium "export FONTCONFIG_FILE='$LAB/fonts.conf' LD_LIBRARY_PATH='$libraries'" \
+        "exec '$root/usr/lib/chromium/chromium' \"\$@\""
+    "$BIN/chromium" --version
+}
+CHROMIUM=$(found chromium)
+step fonts "$(made_by fonts) $TOP" "unpacking fonts, Latin and Chinese" fonts
+if [ -n "$CHROMIUM" ]; then
+    step chromium "$(made_by host_chromium) $TOP $CHROMIUM" "using Chromium at $CHROMIUM" host_chromium
+else
+    step chromium "$(made_by debian_chromium) $TOP" "unpacking Chromium" debian_chromium
+fi
+
 # --- front end ----------------------------------------------------------------------------------------------------
-front_end() {
-    local build=$LAB/npm vendor=ctid/web/static/vendor
+VENDOR=ctid/web/static/vendor
+VENDORED=(htmx.org/dist/htmx.min.js @tabler/core/dist/css/tabler.min.css uplot/dist/uPlot.iife.min.js uplot/dist/uPlot.min.css)
+front_end() { # axe-core stays in .lab/npm: only tests read it
+    local build=$LAB/npm file
     mkdir -p "$build"
     cp package.json package-lock.json "$build/"
     npm ci --prefix "$build" --ignore-scripts --no-audit --no-fund
-    mkdir -p "$vendor"
-    cp "$build/node_modules/htmx.org/dist/htmx.min.js" "$vendor/"
-    cp "$build/node_modules/@tabler/core/dist/css/tabler.min.css" "$vendor/"
+    mkdir -p "$VENDOR"
+    for file in "${VENDORED[@]}"; do cp "$build/node_modules/$file" "$VENDOR/"; done
 }
-[ -e ctid/web/static/vendor/htmx.min.js ] || rm -f "$STAMPS/front-end"
-step front-end "$(declare -f front_end | hash_of) $(hash_of package.json package-lock.json)" "front-end packages into ctid/web/static/vendor" front_end
+for file in "${VENDORED[@]}"; do [ -e "$VENDOR/${file##*/}" ] || rm -f "$STAMPS/front-end"; done
+step front-end "$(declare -f front_end | hash_of) ${VENDORED[*]} $(hash_of package.json package-lock.json)" "front-end packages into $VENDOR" front_end
 
 # --- Python -------------------------------------------------------------------------------------------------------
 python_packages() {
