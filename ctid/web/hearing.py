@@ -20,15 +20,15 @@ from ctid.db.recordings import LISTEN, Heard
 from ctid.db.users import User
 from ctid.domain.types import RecordingRecord, RecordingState
 from ctid.languages import _
+from ctid.web.roles import May, may
 from ctid.web.room import Room, room
-from ctid.web.shown import may_see_all
 
 _TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".webm": "audio/webm", ".flac": "audio/flac"}
 
 
 def may_hear(user: User, heard: Heard) -> bool:
     """Supervisors and administrators all; agents their own calls, and those on tickets they own or that are with them."""
-    return may_see_all(user) or (user.agent_id is not None and user.agent_id in heard.agents)
+    return may(user, May.HEAR_ALL) or (user.agent_id is not None and user.agent_id in heard.agents)
 
 
 async def audible(of: Room, user: User, recordings: Iterable[RecordingRecord]) -> frozenset[str]:

@@ -18,9 +18,11 @@ from starlette.responses import HTMLResponse
 
 from ctid import __version__, explaining, languages
 from ctid.calljson import iso
-from ctid.db.users import Role, User
+from ctid.db.users import User
+from ctid.languages import _
 from ctid.web.identity import form_token, known
-from ctid.web.room import room
+from ctid.web.roles import May, may
+from ctid.web.room import Room, room
 from ctid.web.texts import word
 
 THEME_COOKIE = "ctid_theme"
@@ -40,8 +42,8 @@ def page(request: Request, template: str, /, *, status: int = 200, **values: obj
         "language": languages.spoken(),
         "languages": languages.LANGUAGES,
         "theme": theme(request, user),
-        "broker_away": not of.subscriber.connected,
-        "nobody_routes": of.subscriber.connected and of.board.routing() is None,
+        "trouble": trouble(of),
+        "timezone": of.settings.routing.timezone,
     }
     text = _environment(of.settings.routing.timezone, of.zone).get_template(template).render(frame | values)
     return HTMLResponse(text, status)
@@ -53,9 +55,18 @@ def theme(request: Request, user: User | None) -> str | None:
     return chosen if chosen in THEMES else None
 
 
+def trouble(of: Room) -> str | None:
+    """Why live states may be old or nobody routes, in one line."""
+    if not of.subscriber.connected:
+        return _("The MQTT broker cannot be reached: live states may be old.")
+    if of.board.routing() is None:
+        return _("No ctid daemon is routing: the PBX's fallback queue takes the calls.")
+    return None
+
+
 def may_see_all(user: User) -> bool:
     """Supervisors and administrators see every agent; an agent sees their own screen."""
-    return user.role is not Role.AGENT
+    return may(user, May.SEE_ALL_AGENTS)
 
 
 @cache
@@ -86,7 +97,7 @@ def _make(zone: tzinfo) -> Environment:
     made.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's own method
         languages._, languages.ngettext, newstyle=True, pgettext=languages.pgettext
     )
-    made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all})
+    made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all, "may": may, "May": May})
 
     def local(at: float | None, form: str = "%H:%M:%S") -> str:
         return "" if at is None or isnan(at) else datetime.fromtimestamp(at, zone).strftime(form)

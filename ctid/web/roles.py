@@ -1,0 +1,34 @@
+"""Who may do what: one table of the three roles.
+
+Law: a page asks here and nowhere else what a role may. What depends on whose a thing is (an agent's own screen, a recording of
+their own call) stands with that thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from ctid.db.users import Role, User
+
+
+class May(Enum):
+    SEE_ALL_AGENTS = auto()  # their screens and states
+    HEAR_ALL = auto()  # every recording
+    KEEP_AGENTS = auto()  # the roster: names, phones, PINs, lines
+    READ_AUDIT = auto()
+    KEEP_USERS = auto()
+
+
+_SUPERVISOR = frozenset({May.SEE_ALL_AGENTS, May.HEAR_ALL, May.KEEP_AGENTS, May.READ_AUDIT})
+
+_ROLES: Mapping[Role, frozenset[May]] = {
+    Role.AGENT: frozenset(),
+    Role.SUPERVISOR: _SUPERVISOR,
+    Role.ADMINISTRATOR: _SUPERVISOR | {May.KEEP_USERS},
+}
+
+
+def may(user: User, what: May) -> bool:
+    """Whether the user's role allows it."""
+    return what in _ROLES[user.role]
