@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from ctid.db import session
-from ctid.db.tables import Text, UTCDateTime, metadata
+from ctid.db.tables import Text, UTCDateTime, made_by_hand, metadata
 
 
 def render(kind: str, item: object, _context: object) -> str | Literal[False]:
@@ -19,8 +19,19 @@ def render(kind: str, item: object, _context: object) -> str | Literal[False]:
     return "sa.String()" if kind == "type" and isinstance(item, Text) else False
 
 
+def ours(name: str | None, _kind: str, _parents: object) -> bool:
+    """Leave alone what is written by hand."""
+    return not made_by_hand(name)
+
+
 def migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, render_item=render)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=True,
+        render_item=render,
+        include_name=ours,
+    )
     with context.begin_transaction():
         context.run_migrations()
 

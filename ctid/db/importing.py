@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ctid.db import cells, secrets
+from ctid.db import cells, search, secrets
 from ctid.db.cells import BadCell, Cells
 from ctid.db.csvfile import Line, read_lines
 from ctid.db.numbers import normalise
@@ -87,6 +87,11 @@ _TABLES: dict[Kind, Table] = {
     Kind.CONTACTS: contacts,
     Kind.AGENTS: agents,
     Kind.TICKETS: tickets,
+}
+_FOUND_BY = {
+    Kind.CUSTOMERS: search.Kind.CUSTOMER,
+    Kind.CONTACTS: search.Kind.CONTACT,
+    Kind.TICKETS: search.Kind.TICKET,
 }
 _COLUMNS: dict[Kind, tuple[str, ...]] = {
     Kind.CUSTOMERS: ("id", "name", "level", "notes"),
@@ -284,6 +289,8 @@ async def _write(
                 await _put(connection, _TABLES[kind], [row.values for row in batch])
                 await _put_numbers(connection, [row for row in batch if row.numbers is not None])
                 await _put_lines(connection, [row for row in batch if row.lines is not None])
+                if (found_by := _FOUND_BY.get(kind)) is not None:
+                    await connection.run_sync(search.index, found_by, *(row.values["id"] for row in batch))
                 progress(first + len(batch), len(rows))
 
 

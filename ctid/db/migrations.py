@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ctid.db import search
 from ctid.db.session import DatabaseFault, altering, create_file, faults, reading
 from ctid.db.tables import metadata
 
@@ -54,6 +55,8 @@ def _upgrade(connection: Connection, revision: str) -> None:
     config = _config(connection)
     _refuse_strangers(connection, config)
     command.upgrade(config, revision)
+    if _present(connection) == ScriptDirectory.from_config(config).get_current_head():
+        search.keep_up(connection)
 
 
 def _downgrade(connection: Connection, revision: str) -> None:

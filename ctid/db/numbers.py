@@ -66,6 +66,15 @@ def dial_back(number: str | None, country: str | None, *, international: bool = 
     return re.sub(r"\D", "", phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
 
 
+def written(number: str) -> tuple[str, ...]:
+    """The ways a number as ``normalise`` gives it is written: itself, and as it is dialled and said in its own country."""
+    parsed = _parsed(number, None) if number.startswith("+") else None
+    if parsed is None:
+        return (number,)
+    dialled = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
+    return number, re.sub(r"\D", "", dialled), phonenumbers.national_significant_number(parsed)
+
+
 def _international(digits: str) -> str:
     number = _parsed("+" + digits, None)
     if number is not None and phonenumbers.is_possible_number(number):

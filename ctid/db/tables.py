@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.types import TypeDecorator
@@ -192,6 +193,9 @@ tickets = Table(
     Column("satisfaction", Integer),
     Column("closed_at", UTCDateTime),
     Column("changed_at", UTCDateTime),
+    Column(
+        "level", Integer, nullable=False, server_default="1"
+    ),  # the contact's or customer's; kept by ``search.index``
     Column("version", Integer, nullable=False, server_default="1"),  # a form written on an older one is refused
     CheckConstraint("severity BETWEEN 1 AND 5", name="severity"),
     CheckConstraint("satisfaction BETWEEN 1 AND 5", name="satisfaction"),
@@ -199,9 +203,39 @@ tickets = Table(
     Index(None, "contact_id", "created_at"),  # a caller's newest ticket
     Index(None, "customer_id", "created_at"),
     Index(None, "owner", "status"),  # an agent's own desk
+    Index(None, "with_agent", "status"),
     Index(None, "created_at"),
     Index(None, "resolved_at"),
 )
+#: The tickets that are worked on. An index holds these alone, and a query takes it only where it says the very same words.
+OPEN_TICKETS = text("tickets.status IN ('open', 'pending')")
+_WEIGHT = (tickets.c.severity.desc(), tickets.c.level.desc(), tickets.c.created_at, tickets.c.id)
+_STATUS_OPEN = text("status IN ('open', 'pending')")
+Index("ix_tickets_weight", *_WEIGHT)
+Index("ix_tickets_open_weight", *_WEIGHT, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
+Index("ix_tickets_open_age", tickets.c.created_at, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
+Index("ix_tickets_open_promise", tickets.c.promised_at, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
+
+
+# What a ticket, contact or customer is found by: the grams of its texts. The index over them is written by hand in the
+# migrations, in each database's own words.
+def _words(of: Table) -> Table:
+    return Table(
+        f"{of.name[:-1]}_words",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("of", ForeignKey(of.c.id, ondelete="CASCADE"), nullable=False, unique=True),
+        Column("grams", String, nullable=False),
+    )
+
+
+ticket_words, contact_words, customer_words = _words(tickets), _words(contacts), _words(customers)
+
+
+def made_by_hand(name: str | None) -> bool:
+    """Whether a table or index of this name is one that only a migration knows: search's, in a database's own words."""
+    return name is not None and "_words_fts" in name
+
 
 ticket_attempts = Table(
     "ticket_attempts",
@@ -293,6 +327,8 @@ calls = Table(
     Column("callback", String),  # the call whose caller is called back: this one, or the one it was made for
     Column("diversions", JSON, nullable=False, server_default="[]"),  # [[at, line, reason, to], …]
     Index(None, "id"),
+    Index(None, "caller", "started_at"),
+    Index(None, "dialled", "started_at"),
     Index(None, "contact_id", "started_at"),
     Index(None, "customer_id", "started_at"),
     Index(None, "agent", "started_at"),

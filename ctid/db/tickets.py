@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, or_, select, update
 
+from ctid.db import search
 from ctid.db.callers import OPEN, ticket, ticket_columns
 from ctid.db.session import Engine, insert_new, instant, maybe_seconds, reading, seconds, write
 from ctid.db.tables import (
@@ -250,7 +251,9 @@ def _opened(
         "pbx": pbx,
         "call_id": call_id,
     }
-    return ticket(connection.execute(_NEW, new).one())
+    opened = ticket(connection.execute(_NEW, new).one())
+    search.index(connection, search.Kind.TICKET, opened.id)
+    return opened
 
 
 def _link(connection: Connection, pbx: str, call_id: CallId, ticket_id: str, at: float) -> None:
