@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -150,6 +151,7 @@ class Site:
         self.listener = Listener(self.broker.port)
         self.phones: dict[str, SippAgent] = {}
         self.metrics_port, self.web_port = free_port(), free_port()
+        self.password = secrets.token_urlsafe(12)
         self.config = self.folder / "ctid.toml"
         self.state = self.folder / "state"
         self.state.mkdir(exist_ok=True)
@@ -279,6 +281,10 @@ format = "json"
         self.web = Process([str(CTID), "web", "--config", str(self.config)], folder=self.folder, name="web")
         await self.web.ready(lambda: answers(self.web_port), "listens")
 
+    @property
+    def web_url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
     # -- people and calls ------------------------------------------------------------------------------------------
 
     async def phone(
@@ -298,6 +304,11 @@ format = "json"
             await self.sign_in(agent)
         return phone
 
+    async def user(self, name: str, *, role: str = "agent", agent: str | None = None) -> None:
+        """Someone who signs in at the web with ``password``."""
+        screen = () if agent is None else ("--agent", agent)
+        await self.ctid("user", "add", name, "--role", role, *screen, "--password-stdin", given=f"{self.password}\n")
+
     async def sign_in(self, agent: str) -> None:
         answer = await self.listener.command(agent, "sign_in", phone=agent)
         assert answer["ok"], answer
@@ -309,26 +320,26 @@ format = "json"
 
     # -- what ctid says --------------------------------------------------------------------------------------------
 
-    async def ctid(self, *argv: str, check: bool = True) -> str:
+    async def ctid(self, *argv: str, check: bool = True, given: str = "") -> str:
         """What a ``ctid`` command prints; with ``check``, a failing one is an error that shows its words."""
-        status, out, err = await self.ctid_full(*argv)
+        status, out, err = await self.ctid_full(*argv, given=given)
         if check and status:
             raise AssertionError(f"ctid {' '.join(argv)} ended with {status}: {err or out}")
         return out
 
-    async def ctid_full(self, *argv: str) -> tuple[int, str, str]:
-        """Exit status, output and error output of a ``ctid`` command."""
+    async def ctid_full(self, *argv: str, given: str = "") -> tuple[int, str, str]:
+        """Exit status, output and error output of a ``ctid`` command, which reads what is ``given`` from stdin."""
         child = await asyncio.create_subprocess_exec(
             str(CTID),
             *argv,
             "--config",
             str(self.config),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "COLUMNS": "200"},
         )
-        out, err = await child.communicate()
+        out, err = await child.communicate(given.encode())
         assert child.returncode is not None
         return child.returncode, out.decode(), err.decode()
 

@@ -1,0 +1,32 @@
+"""Who works at the site that browsers look at, and who calls it: names in both languages, tickets of some days."""
+
+AGENTS = {"agent1": "Li Wei", "agent2": "王芳", "agent3": "Zhang Min"}
+#: Who signs in at the web: their names there, and the agent whose desk it is.
+LI, WANG, ZHANG, CHIEF, ADMIN = "liwei", "wangfang", "zhangmin", "chief", "admin"
+USERS = {LI: "agent1", WANG: "agent2", ZHANG: "agent3"}
+
+CHEN, LIU, SHARED, STRANGER = "13800138001", "13800138002", "02155667700", "02155667788"
+CSV = {
+    "agents": "id,name,phone,level,pin,lines,email\n"
+    + "".join(f"{a},{n},{a},2,{1000 + i},,\n" for i, (a, n) in enumerate(AGENTS.items(), 1)),
+    "customers": (
+        "id,name,level,notes\n"
+        "C1,华东精密机械有限公司,4,合同到期 2027-06\nC2,Lotus Clinic,2,\nC3,Harbour Logistics,3,Night shift calls too\n"
+        "C4,云南茶叶合作社,1,\n"
+    ),
+    "contacts": (
+        "id,customer_id,name,department,title,level,numbers,notes\n"
+        f"P1,C1,陈小明,设备部,经理,4,{CHEN};021 5566 1001,\n"
+        f"P2,C2,Liu Yang,IT,Administrator,2,{LIU},\n"
+        f"P3,C3,Anna Berg,Dispatch,Shift lead,,{SHARED},\n"
+        f"P4,C4,和丽,仓库,主管,,{SHARED},\n"
+    ),
+    "tickets": (
+        "id,customer_id,contact_id,owner,subject,category,severity,status,created_at,resolved_at\n"
+        "1001,C1,P1,agent2,主轴运行十分钟后停机,fault,4,open,2026-03-02 09:30,\n"
+        "0900,C1,P1,agent1,Annual inspection,service,1,closed,2025-11-12 14:00,2025-11-13 10:00\n"
+        "0950,C1,P1,agent2,冷却液泄漏,fault,3,closed,2025-12-20 10:00,2025-12-21 16:00\n"
+        "1002,C2,P2,agent3,Printer prints blank pages,fault,2,open,2026-03-03 11:00,\n"
+        "1003,C3,P3,agent1,Gate barcode reader offline,fault,3,pending,2026-03-04 08:15,\n"
+    ),
+}
