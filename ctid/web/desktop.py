@@ -123,6 +123,7 @@ async def _desk(request: Request, agent_id: AgentId, *, mine: bool) -> Response:
         screen=screen,
         mine=mine,
         phones=await _phones(of) if mine else (),
+        pause_reasons=(),
         last_phone=await of.desks.last_phone(agent_id) if mine else None,
         **await _lists(of, agent_id),
     )
