@@ -123,8 +123,6 @@ async def callbacks(request: Request, state: Text = "", after: Text = "") -> Res
     )
 
 
-
-
 @router.get("/recordings/{recording_id}/audio")
 async def recording(request: Request, user: SignedIn, recording_id: str) -> FileResponse:
     return await hearing.audio(request, user, recording_id)
