@@ -96,14 +96,14 @@ def fits(dialect: str, kind: Kind, terms: Sequence[Term]) -> Select[tuple[str]]:
     words = WORDS[kind].name
     if dialect == "postgresql":
         where = f"array_to_tsvector(string_to_array({words}.grams, ' ')) @@ CAST(:asked AS tsquery)"
-        asked = _asked(terms, " & ", " | ", _in_postgres)
+        asked = _asked(terms, both=" & ", either=" | ", begins=":*", quote="'")
         rows, newest = words, f"{words}.id"
     else:
         where = f"{words}_fts MATCH :asked"
-        asked = _asked(terms, " AND ", " OR ", _in_sqlite)
+        asked = _asked(terms, both=" AND ", either=" OR ", begins="*", quote='"')
         # From the index to the rows, and in its own order, backwards: the planner would else sort what it found.
         rows, newest = f"{words}_fts CROSS JOIN {words} ON {words}.id = {words}_fts.rowid", f"{words}_fts.rowid"
-    runs = [way.grams for term in terms for way in term.ways if way.together]
+    runs = [way.whole for term in terms for way in term.ways if way.together]
     together = "".join(f" AND ' ' || {words}.grams LIKE :run{at}" for at in range(len(runs)))
     values = {f"run{at}": f"% {' '.join(run)}%" for at, run in enumerate(runs)}
     # Only names of our own tables are written into this; what is looked for are bound values.
@@ -182,16 +182,13 @@ def _weigh(connection: Connection, kind: Kind, ids: Sequence[str]) -> int:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def _asked(terms: Sequence[Term], both: str, either: str, said: Callable[[str, bool], str]) -> str:
+def _asked(terms: Sequence[Term], both: str, either: str, begins: str, quote: str) -> str:
+    """The terms in a database's query language; grams hold nothing that means something there."""
+
     def way(one: Way) -> str:
-        return "(" + both.join(said(gram, one.begins) for gram in dict.fromkeys(one.grams)) + ")"
+        grams = [f"{quote}{gram}{quote}" for gram in dict.fromkeys(one.whole)]
+        if one.begun is not None:
+            grams.append(f"{quote}{one.begun}{quote}{begins}")
+        return f"({both.join(grams)})"
 
-    return both.join("(" + either.join(way(one) for one in term.ways) + ")" for term in terms)
-
-
-def _in_sqlite(gram: str, begins: bool) -> str:  # noqa: FBT001 - of two that are alike
-    return f'"{gram}"*' if begins else f'"{gram}"'
-
-
-def _in_postgres(gram: str, begins: bool) -> str:  # noqa: FBT001
-    return f"'{gram}':*" if begins else f"'{gram}'"
+    return both.join(f"({either.join(way(one) for one in term.ways)})" for term in terms)

@@ -51,13 +51,13 @@ _CJK: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way to find a term: all these grams, each a whole one or (``begins``) the beginning of one.
+    """One way to find a term: every gram of ``whole``, and one that begins with ``begun``.
 
-    ``together``: they must stand one after the other, as the signs of a run do.
+    ``together``: the whole ones must stand one after the other, as the signs of a run do.
     """
 
-    grams: tuple[str, ...]
-    begins: bool
+    whole: tuple[str, ...] = ()
+    begun: str | None = None
     together: bool = False
 
 
@@ -154,20 +154,20 @@ def _grams(folded: str) -> Iterator[str]:
 def _of_runs(folded: str) -> Iterator[Term]:
     for run, _ in _runs(folded):
         if not _is_cjk(run[0]):
-            yield Term(text=run, ways=(Way(grams=(run[:LONGEST_WORD],), begins=True), *_by_end(run)))
+            yield Term(text=run, ways=(Way(begun=run[:LONGEST_WORD]), *_by_end(run)))
         elif len(run) == 1:
-            yield Term(text=run, ways=(Way(grams=(run,), begins=True),))
+            yield Term(text=run, ways=(Way(begun=run),))
         else:
             pairs = tuple(run[at : at + 2] for at in range(len(run) - 1))
-            yield Term(text=run, ways=(Way(grams=pairs, begins=False, together=len(pairs) > 1),))
+            yield Term(text=run, ways=(Way(whole=pairs, together=len(pairs) > 1),))
 
 
 def _number(written: str) -> Term:
     """Digits in groups: those very groups, or all of them as one number."""
-    groups = tuple(dict.fromkeys(re.findall(r"[0-9]+", written)))
+    groups = tuple(group[:LONGEST_WORD] for group in re.findall(r"[0-9]+", written))
     joined = _digits(written)
-    whole = (Way(grams=(joined[:LONGEST_WORD],), begins=True), *_by_end(joined))
-    return Term(text=written, ways=(Way(grams=groups, begins=True), *whole))
+    whole = (Way(begun=joined[:LONGEST_WORD]), *_by_end(joined))
+    return Term(text=written, ways=(Way(whole=groups[:-1], begun=groups[-1]), *whole))
 
 
 def _by_end(word: str) -> tuple[Way, ...]:
@@ -175,7 +175,7 @@ def _by_end(word: str) -> tuple[Way, ...]:
     if not word.isdigit():
         return ()
     ends = dict.fromkeys(end for end in (word, word.lstrip("0")) if SHORTEST_END <= len(end) <= LONGEST_WORD)
-    return tuple(Way(grams=(_BACKWARDS + end[::-1],), begins=True) for end in ends)
+    return tuple(Way(begun=_BACKWARDS + end[::-1]) for end in ends)
 
 
 def _tails(word: str) -> Iterator[str]:
