@@ -212,9 +212,14 @@ OPEN_TICKETS = text("tickets.status IN ('open', 'pending')")
 _WEIGHT = (tickets.c.severity.desc(), tickets.c.level.desc(), tickets.c.created_at, tickets.c.id)
 _STATUS_OPEN = text("status IN ('open', 'pending')")
 Index("ix_tickets_weight", *_WEIGHT)
-Index("ix_tickets_open_weight", *_WEIGHT, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
-Index("ix_tickets_open_age", tickets.c.created_at, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
-Index("ix_tickets_open_promise", tickets.c.promised_at, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
+for _name, _columns in (
+    ("weight", _WEIGHT),
+    ("age", (tickets.c.created_at,)),
+    ("promise", (tickets.c.promised_at,)),
+    ("customer", (tickets.c.customer_id, tickets.c.severity)),
+    ("category", (tickets.c.category, tickets.c.severity)),
+):
+    Index(f"ix_tickets_open_{_name}", *_columns, sqlite_where=_STATUS_OPEN, postgresql_where=_STATUS_OPEN)
 
 
 # What a ticket, contact or customer is found by: the grams of its texts. The index over them is written by hand in the

@@ -24,6 +24,8 @@ def upgrade() -> None:
         ("weight", _WEIGHT),
         ("age", ["created_at"]),
         ("promise", ["promised_at"]),
+        ("customer", ["customer_id", "severity"]),
+        ("category", ["category", "severity"]),
     ):
         op.create_index(f"ix_tickets_open_{name}", "tickets", columns, sqlite_where=_OPEN, postgresql_where=_OPEN)
     op.create_index("ix_calls_caller_started_at", "calls", ["caller", "started_at"])
@@ -68,7 +70,15 @@ def downgrade() -> None:
         op.drop_table(f"{kind}_words")
     op.drop_index("ix_calls_dialled_started_at", "calls")
     op.drop_index("ix_calls_caller_started_at", "calls")
-    for name in ("open_promise", "open_age", "open_weight", "weight", "with_agent_status"):
+    for name in (
+        "open_category",
+        "open_customer",
+        "open_promise",
+        "open_age",
+        "open_weight",
+        "weight",
+        "with_agent_status",
+    ):
         op.drop_index(f"ix_tickets_{name}", "tickets")
     with op.batch_alter_table("tickets") as tickets:
         tickets.drop_column("level")
