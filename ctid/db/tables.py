@@ -532,6 +532,9 @@ audit = Table(
     Column("user_name", Text),  # as signed in or tried, kept when the user is gone
     Column("action", String, nullable=False),
     Column("subject", Text),
+    Column("changes", JSON(none_as_null=True)),  # {field: [before, after], …} of what people changed
     Column("address", Text),
+    Index(None, "user_name", "at"),
+    Index(None, "action", "at"),
     Index(None, "subject", "at"),
 )

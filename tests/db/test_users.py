@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from ctid.db import session
+from ctid.db.audits import Actor, Audits
 from ctid.db.tables import api_tokens, audit, sessions, users
-from ctid.db.users import Role, UserFault, Users
+from ctid.db.users import LastAdministrator, NoSuchAgent, Role, UserFault, Users
 from tests.db.site import NOON, add_agents
 
 PASSWORD = "correct horse"
@@ -135,3 +136,87 @@ async def test_who_listened_is_kept(engine, people):
         ("anna", "listen", "r1"),
         ("mallory\ufffd", "sign_in_refused", None),
     ]
+
+
+async def test_the_last_administrator_cannot_be_taken_away_by_any_way(people):
+    await people.create("root", PASSWORD, Role.ADMINISTRATOR, at=NOON)
+    for taken_away in (
+        people.change("root", role=Role.SUPERVISOR, agent_id=None),
+        people.set_disabled("root", disabled=True),
+        people.remove("root"),
+    ):
+        with pytest.raises(LastAdministrator):
+            await taken_away
+    await people.create("other", PASSWORD, Role.ADMINISTRATOR, at=NOON)
+    await people.set_disabled("other", disabled=True)
+    with pytest.raises(LastAdministrator):
+        await people.remove("root")
+    await people.remove("other")
+    await people.create("other", PASSWORD, Role.ADMINISTRATOR, at=NOON)
+    assert (await people.change("root", role=Role.SUPERVISOR, agent_id=None)).role is Role.SUPERVISOR
+
+
+async def test_two_administrators_who_take_each_other_away_at_once_leave_one(people):
+    for name in ("root", "other"):
+        await people.create(name, PASSWORD, Role.ADMINISTRATOR, at=NOON)
+    ended = await asyncio.gather(people.remove("root"), people.remove("other"), return_exceptions=True)
+    assert sum(isinstance(one, LastAdministrator) for one in ended) == 1
+    assert sum(user.role is Role.ADMINISTRATOR for user in await people.all()) == 1
+
+
+async def test_a_user_gets_another_role_and_agent_and_the_audit_says_from_what(engine, people):
+    by = Actor(at=NOON, user_name="root")
+    changed = await people.change("anna", role=Role.SUPERVISOR, agent_id=None, by=by)
+    assert (changed.role, changed.agent_id) == (Role.SUPERVISOR, None)
+    with pytest.raises(NoSuchAgent):
+        await people.change("anna", role=Role.AGENT, agent_id="nobody", by=by)
+    (deed,) = await Audits(engine).deeds(limit=9)
+    assert (deed.action, deed.subject) == ("user_changed", "anna")
+    assert deed.changes == {"role": ("agent", "supervisor"), "agent": ("a", None)}
+
+
+async def test_a_removed_user_is_out_and_the_audit_keeps_the_name(engine, people):
+    user = await people.verify("anna", PASSWORD)
+    session_token = await people.open_session(user, at=NOON, seconds=60)
+    token = await people.create_token("anna", "wall", at=NOON)
+    await people.note("sign_in", at=NOON, user=user)
+    await people.remove("anna", by=Actor(at=NOON, user_name="root"))
+    assert await people.by_session(session_token, at=NOON) is None
+    assert await people.by_token(token) is None
+    assert [(deed.action, deed.user_name) for deed in await Audits(engine).deeds(limit=9)] == [
+        ("user_removed", "root"),
+        ("sign_in", "anna"),
+    ]
+
+
+async def test_a_changed_password_keeps_the_session_it_was_changed_in(people):
+    user = await people.verify("anna", PASSWORD)
+    here, there = [await people.open_session(user, at=NOON, seconds=60) for _ in range(2)]
+    await people.set_password("anna", "another horse", keep=here)
+    assert await people.by_session(here, at=NOON) == user
+    assert await people.by_session(there, at=NOON) is None
+
+
+async def test_sessions_are_listed_without_their_secret_and_ended_one_by_one(people):
+    user = await people.verify("anna", PASSWORD)
+    here = await people.open_session(user, at=NOON, seconds=60, address="10.0.0.1")
+    there = await people.open_session(user, at=NOON + 1, seconds=60, address="10.0.0.2")
+    listed = await people.sessions(user, at=NOON + 2, token=here)
+    assert [(one.address, one.own) for one in listed] == [("10.0.0.2", False), ("10.0.0.1", True)]
+    assert not any(secret in str(listed) for secret in (here, there))
+    other = await people.create("bert", PASSWORD, Role.SUPERVISOR, at=NOON)
+    await people.end_session(other, listed[0].key)
+    assert await people.by_session(there, at=NOON + 2) is not None
+    await people.end_session(user, listed[0].key)
+    assert await people.by_session(there, at=NOON + 2) is None
+    assert [person.sessions for person in await people.people(at=NOON + 2)] == [1, 0]
+    await people.end_sessions(user)
+    assert await people.by_session(here, at=NOON + 2) is None
+
+
+async def test_a_user_keeps_a_language_and_a_theme(people):
+    user = await people.verify("anna", PASSWORD)
+    assert (user.language, user.theme) == (None, None)
+    await people.set_taste(user.id, language="zh-Hans", theme="dark")
+    user = await people.one(user.id)
+    assert (user.language, user.theme) == ("zh-Hans", "dark")
