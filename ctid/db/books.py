@@ -27,7 +27,7 @@ from ctid.db.tables import (
     ticket_attempts,
     tickets,
 )
-from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState
+from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState, Via
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +133,14 @@ class Books:
         outcome: Outcome | None = None,
         live: bool = False,
         agent: AgentId | None = None,
+        missed_by: AgentId | None = None,
         text: str | None = None,
         after: Mark | None = None,
     ) -> list[CallRow]:
-        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way."""
+        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way.
+
+        ``missed_by`` asks for those that nobody answered, of callers whose newest ticket was this agent's.
+        """
         query = (
             select(
                 calls,
@@ -158,6 +162,16 @@ class Books:
             query = query.where(calls.c.ended_at.is_(None))
         if agent is not None:
             query = query.where(_of_agent(agent))
+        if missed_by is not None:
+            query = query.where(
+                calls.c.owner == missed_by,
+                calls.c.direction == Direction.INBOUND.value,
+                calls.c.via != Via.DIRECT.value,
+                calls.c.ended_at.is_not(None),
+                calls.c.answered_at.is_(None),
+                calls.c.callback.is_(None),
+                calls.c.merged_into.is_(None),
+            )
         if text is not None:
             query = query.where(_like(text, calls.c.caller, calls.c.caller_name, calls.c.dialled, calls.c.id))
         if after is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ctid.db import cells, search, secrets
 from ctid.db.cells import BadCell, Cells
+from ctid.db.contacts import keep_posts
 from ctid.db.csvfile import Line, read_lines
+from ctid.db.customers import keep_pairs
 from ctid.db.numbers import normalise
 from ctid.db.session import reading, upsert, writing
 from ctid.db.tables import agent_lines, agents, contact_numbers, contacts, customers, tickets
+from ctid.desk import likeness
 
 BATCH = 500
 
@@ -182,7 +185,8 @@ def _check_first(row: _Row, line: Line, seen: dict[str, int]) -> None:
 
 
 def _customer(cell: Cells) -> _Row:
-    values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": cells.text(cell, "name", needed=True)}
+    name = cells.text(cell, "name", needed=True) or ""
+    values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": name, "name_key": likeness.firm_key(name)}
     if "level" in cell:
         values["level"] = cells.whole(cell, "level", 1, 5) or 1
     if "notes" in cell:
@@ -191,7 +195,8 @@ def _customer(cell: Cells) -> _Row:
 
 
 def _contact(cell: Cells, known: _Known, site: Site) -> _Row:
-    values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": cells.text(cell, "name", needed=True)}
+    name = cells.text(cell, "name", needed=True) or ""
+    values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": name, "name_key": likeness.person_key(name)}
     if "customer_id" in cell:
         values["customer_id"] = cells.reference(cell, "customer_id", known.ids[Kind.CUSTOMERS], "customer")
     for column in ("department", "title"):
@@ -287,6 +292,7 @@ async def _write(
             for first in range(start, min(start + step, len(rows)), BATCH):
                 batch = rows[first : first + BATCH]
                 await _put(connection, _TABLES[kind], [row.values for row in batch])
+                await _keep_found(connection, kind, batch)
                 await _put_numbers(connection, [row for row in batch if row.numbers is not None])
                 await _put_lines(connection, [row for row in batch if row.lines is not None])
                 if (found_by := _FOUND_BY.get(kind)) is not None:
@@ -303,6 +309,14 @@ async def _put(connection: AsyncConnection, table: Table, rows: Sequence[dict[st
         statement = upsert(connection, table)
         changed = {name: statement.excluded[name] for name in shape if name != "id"}
         await connection.execute(statement.on_conflict_do_update(index_elements=[table.c.id], set_=changed), alike)
+
+
+async def _keep_found(connection: AsyncConnection, kind: Kind, rows: Sequence[_Row]) -> None:
+    """What hangs on the names and posts of these rows."""
+    if kind is Kind.CUSTOMERS:
+        await connection.run_sync(keep_pairs, [(row.values["id"], row.values["name"]) for row in rows])
+    if kind is Kind.CONTACTS:
+        await connection.run_sync(keep_posts, [row.values["id"] for row in rows], datetime.now(UTC))
 
 
 async def _put_numbers(connection: AsyncConnection, rows: Sequence[_Row]) -> None:

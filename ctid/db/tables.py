@@ -30,7 +30,10 @@ from sqlalchemy import (
     text,
     true,
 )
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.types import TypeDecorator
+
+from ctid.desk import likeness
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -65,6 +68,24 @@ class Text(TypeDecorator[str]):
         return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+#: What rows are found and ordered by: compared letter by letter, whatever language the database was set up in.
+KEY = String().with_variant(String(collation="C"), "postgresql")
+
+
+def _firm_key(context: DefaultExecutionContext) -> str:
+    return likeness.firm_key(_given(context)["name"])
+
+
+def _person_key(context: DefaultExecutionContext) -> str:
+    return likeness.person_key(_given(context)["name"])
+
+
+def _given(context: DefaultExecutionContext) -> dict[str, str]:
+    """What the row being inserted says."""
+    values: dict[str, str] = context.get_current_parameters()  # type: ignore[no-untyped-call]
+    return values
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -87,10 +108,21 @@ customers = Table(
     Column("address", Text),
     Column("kind", String, nullable=False, server_default="customer"),
     Column("created_at", UTCDateTime),
-    Column("merged_into", String),  # the file that took this one up; old links lead there
+    Column("merged_into", String, index=True),  # the file that took this one up; old links lead there
     Column("version", Integer, nullable=False, server_default="1"),
+    Column("name_key", KEY, nullable=False, server_default="", default=_firm_key),  # ``likeness.firm_key`` of the name
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
     CheckConstraint("kind IN ('customer', 'lead')", name="kind"),
+    Index(None, "kind", "level", "name_key"),  # a list by level and name
+    Index(None, "name_key"),
+)
+
+# The pairs of letters of each customer's key, by which names like it are found.
+customer_pairs = Table(
+    "customer_pairs",
+    metadata,
+    Column("pair", KEY, primary_key=True),
+    Column("customer_id", ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 contacts = Table(
@@ -105,9 +137,23 @@ contacts = Table(
     Column("notes", Text),
     Column("email", Text),
     Column("created_at", UTCDateTime),
-    Column("merged_into", String),
+    Column("merged_into", String, index=True),
     Column("version", Integer, nullable=False, server_default="1"),
+    Column("name_key", KEY, nullable=False, server_default="", default=_person_key),
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
+    Index(None, "name_key", "customer_id"),
+)
+
+# Two files that look like one and are two: nobody is asked again.
+files_apart = Table(
+    "files_apart",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("one", String, primary_key=True),  # the smaller id
+    Column("other", String, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("user_name", Text),
+    CheckConstraint("kind IN ('customer', 'contact')", name="kind"),
 )
 
 # A person's posts over time. The present one has no ``until`` and is what the contact's own row says; it is written there too,
@@ -337,7 +383,6 @@ calls = Table(
     Index(None, "contact_id", "started_at"),
     Index(None, "customer_id", "started_at"),
     Index(None, "agent", "started_at"),
-    Index(None, "owner", "started_at"),  # whom to call back
     Index(None, "callback"),
 )
 

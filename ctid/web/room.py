@@ -5,7 +5,6 @@ Law: made once per application and closed with it; nothing else is global.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
@@ -18,9 +17,9 @@ from ctid.db import session
 from ctid.db.agents import Agents
 from ctid.db.books import Books
 from ctid.db.calls import Calls
-from ctid.db.desks import Desks
+from ctid.db.contacts import Contacts
+from ctid.db.customers import Customers
 from ctid.db.recordings import Recordings
-from ctid.db.session import DatabaseFault
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
 from ctid.domain.types import AgentId
@@ -44,8 +43,9 @@ class Room:
         self.tickets = Tickets(self.engine)
         self.agents = Agents(self.engine)
         self.books = Books(self.engine)
+        self.customers = Customers(self.engine)
+        self.contacts = Contacts(self.engine)
         self.recordings = Recordings(self.engine)
-        self.desks = Desks(self.engine)
         self.board = Board()
         self.subscriber = Subscriber(settings.mqtt, (*TOPICS, RESULTS), self._hear)
         self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
@@ -54,7 +54,6 @@ class Room:
         self.zone = ZoneInfo(settings.routing.timezone)
         self._names: Mapping[AgentId, str] = {}
         self._names_at = -NAMES_SECONDS
-        self._naming = asyncio.Lock()  # five hundred screens ask at once
 
     def _hear(self, topic: str, payload: bytes, *, kept: bool) -> None:
         if topic.endswith("/result"):
@@ -63,17 +62,11 @@ class Room:
             self.board.take(topic, payload, kept=kept)
 
     async def names(self) -> Mapping[AgentId, str]:
-        """Agents' names by id, at most ten seconds old, or as they were last known while the database is away."""
-        if time.monotonic() - self._names_at >= NAMES_SECONDS:
-            async with self._naming:
-                if time.monotonic() - self._names_at >= NAMES_SECONDS:
-                    try:
-                        async with session.faults(self.engine):
-                            self._names = {agent.id: agent.name for agent in await self.agents.roster()}
-                    except DatabaseFault:
-                        if not self._names:
-                            raise
-                    self._names_at = time.monotonic()
+        """Agents' names by id, at most ten seconds old."""
+        now = time.monotonic()
+        if now - self._names_at >= NAMES_SECONDS:
+            self._names = {agent.id: agent.name for agent in await self.agents.roster()}
+            self._names_at = now
         return self._names
 
     def today(self) -> date:

@@ -19,6 +19,7 @@ from ctid.db import migrations, session
 from ctid.db.agents import Agents
 from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
+from ctid.db.customers import keep_pairs
 from ctid.db.tables import agents, contact_numbers, contacts, customers, ticket_attempts, tickets
 from ctid.db.users import Role, Users
 from ctid.domain.types import (
@@ -109,6 +110,7 @@ async def _people(engine: AsyncEngine, now: float) -> None:
                 {"id": "C2", "name": HOSTILE, "level": 1, "notes": None},
             ],
         )
+        await connection.run_sync(keep_pairs, [("C1", "华东精密机械有限公司"), ("C2", HOSTILE)])
         await connection.execute(
             insert(contacts),
             [

@@ -1,33 +1,33 @@
-// Who is calling: put into its place as text, while the phone rings and after. Nothing here moves the focus.
+// One agent's screen: the state, and the pop while the phone rings and after.
+// The pop stands in the page from the start, unseen: the first one then costs no layout and no font loading.
 
-import { mark, put } from "../feed.js";
+import { listen, mark, put, since } from "./feed.js";
 
+const screen = document.getElementById("screen");
 const pop = document.getElementById("pop");
 const quiet = document.getElementById("quiet");
-const announce = document.getElementById("announce");
+const calls = document.getElementById("calls");
+// A call is in the books a moment after the screen hears that it is over.
+const BOOKED = 1000;
+let begun = null;
+let over = null;
 let shown = null;
-let announced = null;
 
 function box(name, some) {
   pop.querySelector(`[data-slot="${name}"]`).hidden = !some;
 }
 
 function list(slot, items, fill) {
-  pop.querySelector(`[data-slot="${slot}"]`).replaceChildren(...items.map((item) => {
+  const element = pop.querySelector(`[data-slot="${slot}"]`);
+  element.replaceChildren(...items.map((item) => {
     const line = document.createElement("li");
     fill(line, item);
     return line;
   }));
 }
 
-function badge(slot, rank) {
-  const element = pop.querySelector(`[data-slot="${slot}"]`);
-  element.hidden = rank === null;
-  if (rank !== null) mark(element, `level-${rank.number}`, rank.words);
-}
-
-export function detail(ticket) {
-  return [ticket.status, ticket.severity?.words, ticket.owner].filter(Boolean).join(" · ");
+function detail(ticket) {
+  return [ticket.status, ticket.severity === null ? null : `S${ticket.severity}`, ticket.owner].filter(Boolean).join(" · ");
 }
 
 function ticketLink(element, ticket) {
@@ -35,17 +35,13 @@ function ticketLink(element, ticket) {
   element.href = `/tickets/${encodeURIComponent(ticket.id)}`;
 }
 
-/** Who it is, in the words of a title. */
-export function caller(view) {
-  return view.contact?.name ?? view.caller ?? "?";
-}
-
-function show(view) {
+function showPop(view) {
   const contact = view.contact;
   mark(pop.querySelector('[data-slot="state"]'), view.state, view.word);
-  put(pop, "who", caller(view));
-  badge("level", contact?.level ?? null);
-  badge("severity", view.ticket?.severity ?? null);
+  put(pop, "who", contact?.name ?? view.caller ?? "?");
+  const level = put(pop, "level", contact?.level ? `${pop.querySelector('[data-slot="level"]').dataset.text} ${contact.level}` : null);
+  level.hidden = !contact?.level;
+  mark(level, `level-${contact?.level ?? 1}`, level.textContent);
   put(pop, "organisation", contact?.customer);
   put(pop, "role", contact?.role);
   put(pop, "numbers", [view.caller, view.dialled].filter(Boolean).join(" → "));
@@ -75,26 +71,31 @@ function show(view) {
   quiet.hidden = true;
 }
 
-/** Shows the agent's view: a call under way, one that just ended, or none. */
-export function showPop(view) {
+listen(screen.dataset.agent, (view) => {
+  if (view.state !== null) {
+    mark(screen.querySelector('[data-slot="state"]'), view.state.code, view.state.word);
+    put(screen, "reason", view.state.reason);
+    put(screen, "talk", view.state.talk);
+    begun = view.state.since;
+    put(screen, "for", since(begun));
+  }
+  if (view.gone !== null && over !== view.gone.call_id) {
+    over = view.gone.call_id;
+    setTimeout(() => calls.dispatchEvent(new CustomEvent("over")), BOOKED);
+  }
   if (view.pop !== null) {
     shown = view.pop.call_id;
-    show(view.pop);
-    if (view.pop.state === "ringing" && announced !== shown) {
-      announced = shown;
-      announce.textContent = announce.dataset.text.replace("{who}", caller(view.pop));
-    }
-    return;
-  }
-  announce.textContent = "";
-  if (shown !== null && view.gone?.call_id === shown) {
+    showPop(view.pop);
+  } else if (shown !== null && view.gone?.call_id === shown) {
     // What was shown stays readable, marked as over, until the next call.
     mark(pop.querySelector('[data-slot="state"]'), view.gone.state, view.gone.word);
     pop.classList.remove("pop-ringing");
-    return;
+  } else {
+    pop.classList.add("pop-idle");
+    pop.classList.remove("pop-ringing");
+    quiet.hidden = false;
+    shown = null;
   }
-  pop.classList.add("pop-idle");
-  pop.classList.remove("pop-ringing");
-  quiet.hidden = false;
-  shown = null;
-}
+});
+
+setInterval(() => { if (begun !== null) put(screen, "for", since(begun)); }, 1000);
