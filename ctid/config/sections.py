@@ -42,6 +42,7 @@ from ctid.config.values import (
     announced,
     seconds,
 )
+from ctid.desk.promises import PROMISE_HOURS
 from ctid.domain.types import Line, Policy, Rule
 
 DEFAULT_STATE = "/var/lib/ctid"
@@ -145,7 +146,7 @@ class Desk(Section):
     categories: Words = ("Fault", "Question", "Order", "Complaint", "Installation", "Other")
     dispositions: Words = ("Solved", "To be followed up", "Passed on", "Wrong number", "Nobody spoke", "Other")
     pause_reasons: Words = ("Break", "Lunch", "Meeting", "Training", "Desk work")
-    promise_hours: PromiseHours = (72.0, 48.0, 24.0, 8.0, 4.0)
+    promise_hours: PromiseHours = PROMISE_HOURS
 
 
 class Recordings(Section):
