@@ -181,15 +181,18 @@ def tickets(
     from dataclasses import asdict
 
     from ctid.calljson import iso
-    from ctid.db.tickets import TicketRecord, Tickets
+    from ctid.db.tickets import Tickets
+    from ctid.desk.ticket import TicketRecord
 
     async def read(engine: Engine) -> list[TicketRecord]:
         return await Tickets(engine).load(status=status, owner=owner, limit=limit)
 
     found = with_books(settings, read)
     if as_json:
-        times = ("created_at", "promised_at", "resolved_at")
-        say_json({**asdict(one), **{name: iso(getattr(one, name)) for name in times}} for one in found)
+        say_json(
+            {name: iso(value) if name.endswith("_at") else value for name, value in asdict(one).items()}
+            for one in found
+        )
         return
     zone = ZoneInfo(settings.routing.timezone)
     table(

@@ -119,7 +119,7 @@ class _Daemon:
         self._originate_link = _originate_link(settings)
         self._originator = Originator(self._originate_link, now=self._link.pbx_now, on_refused=self._inbox.put)
         self._mqtt = MqttDoor(settings, node_name(settings), self._inbox.put)
-        self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now)
+        self._writer = Writer(database, self._inbox, settings.ami.pbx, self._link.pbx_now, settings.desk.promise_hours)
         self._notifier = Notifier()
         self._last_seen = settings.state.directory / "last-seen"
         self._roster: tuple[Agent, ...] = ()

@@ -7,7 +7,7 @@ after its call was saved; none of them is dropped. While the database is away th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -18,6 +18,7 @@ from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
 from ctid.db.session import DatabaseFault, Engine, faults
 from ctid.db.tickets import Tickets
+from ctid.desk.promises import PROMISE_HOURS
 from ctid.domain.actions import OpenTicket
 from ctid.domain.events import CallbackKept, TicketLinked
 from ctid.domain.types import AgentStatus, CallbackRecord, CallId, CallRecord
@@ -34,14 +35,24 @@ _LAST_RETRY = 5.0
 
 
 class Writer:
-    """One task that writes; ``pbx`` names the PBX whose calls these are, ``now`` gives its clock."""
+    """One task that writes; ``pbx`` names the PBX whose calls these are, ``now`` gives its clock.
 
-    def __init__(self, engine: Engine, inbox: Inbox, pbx: str, now: Callable[[], float]) -> None:
+    ``promise_hours`` are those a new ticket is promised in, by severity 1 to 5.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        inbox: Inbox,
+        pbx: str,
+        now: Callable[[], float],
+        promise_hours: Sequence[float] = PROMISE_HOURS,
+    ) -> None:
         self._engine = engine
         self._now = now
         self._store = Calls(engine)
         self._agents_store = Agents(engine)
-        self._tickets_store = Tickets(engine)
+        self._tickets_store = Tickets(engine, promise_hours=promise_hours)
         self._callbacks_store = Callbacks(engine)
         self._inbox = inbox
         self._pbx = pbx

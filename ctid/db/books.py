@@ -24,7 +24,6 @@ from ctid.db.tables import (
     legs,
     recordings,
     talks,
-    ticket_attempts,
     tickets,
 )
 from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState, Via
@@ -97,17 +96,6 @@ class TicketRow:
     customer: str | None
     created_at: float
     resolved_at: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try at solving a ticket."""
-
-    at: float
-    agent: AgentId | None
-    what: str
-    result: str | None
-    call_id: CallId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,16 +234,6 @@ class Books:
             query = query.where(tickets.c.owner == owner)
         async with reading(self._engine) as connection:
             return [_ticket(row) for row in await connection.execute(query)]
-
-    async def attempts(self, ticket_id: str, *, limit: int = 200) -> list[Attempt]:
-        """What was tried on a ticket, the oldest first."""
-        log = ticket_attempts
-        query = select(log).where(log.c.ticket_id == ticket_id).order_by(log.c.at, log.c.id).limit(limit)
-        async with reading(self._engine) as connection:
-            return [
-                Attempt(at=seconds(row.at), agent=row.agent, what=row.what, result=row.result, call_id=row.call_id)
-                for row in await connection.execute(query)
-            ]
 
     async def contact(self, contact_id: str | None) -> Person | None:
         """The contact with department and title in one line."""

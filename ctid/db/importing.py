@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, delete, false, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ctid.db import cells, search, secrets
@@ -307,8 +307,12 @@ async def _put(connection: AsyncConnection, table: Table, rows: Sequence[dict[st
         shapes.setdefault(tuple(row), []).append(row)
     for shape, alike in shapes.items():
         statement = upsert(connection, table)
-        changed = {name: statement.excluded[name] for name in shape if name != "id"}
-        await connection.execute(statement.on_conflict_do_update(index_elements=[table.c.id], set_=changed), alike)
+        changed: dict[str, Any] = {name: statement.excluded[name] for name in shape if name != "id"}
+        differs = or_(false(), *(table.c[name].is_distinct_from(told) for name, told in changed.items()))
+        if "version" in table.c:  # whoever is writing there on an older one is told
+            changed["version"] = table.c.version + 1
+        update = statement.on_conflict_do_update(index_elements=[table.c.id], set_=changed, where=differs)
+        await connection.execute(update, alike)
 
 
 async def _keep_found(connection: AsyncConnection, kind: Kind, rows: Sequence[_Row]) -> None:

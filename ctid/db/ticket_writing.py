@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select, update
 
+from ctid.db import search
 from ctid.db.session import Engine, instant, read, write
 from ctid.db.tables import agents, contacts, customers, ticket_attempts, tickets
 from ctid.db.ticket_rows import attempts_of, put_attempts, put_steps, record, steps_of, values
@@ -105,6 +106,8 @@ class TicketDesk:
             versions = (ticket.version, done.ticket.version) if moved else None
             put_steps(connection, ticket_id, done.steps, versions=versions)
             put_attempts(connection, ticket_id, done.attempts)
+            if moved or done.attempts:
+                search.index(connection, search.Kind.TICKET, ticket_id)
             return done.ticket
 
         return await write(self._engine, work)
@@ -133,6 +136,7 @@ class TicketDesk:
             connection.execute(tickets.insert().values(values(ticket, {*names, "changed_at"})))
             opened = Step(kind=StepKind.OPENED, at=at, agent=by.agent, user_name=by.user_name, to_agent=by.agent)
             put_steps(connection, ticket.id, [opened], versions=None)
+            search.index(connection, search.Kind.TICKET, ticket.id)
             return ticket
 
         return await write(self._engine, work)

@@ -6,13 +6,14 @@ A link taken away stays as a removed one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select, update
 
 from ctid.db import search
 from ctid.db.callers import OPEN, ticket, ticket_columns
-from ctid.db.session import Engine, insert_new, instant, maybe_seconds, reading, seconds, write
+from ctid.db.session import Engine, insert_new, instant, reading, write
 from ctid.db.tables import (
     agents,
     call_tickets,
@@ -23,30 +24,14 @@ from ctid.db.tables import (
     recordings,
     tickets,
 )
+from ctid.db.ticket_rows import put_steps, record
+from ctid.desk.promises import PROMISE_HOURS, first_promise
+from ctid.desk.ticket import CALL_FROM, CALL_TO, Step, StepKind, TicketRecord
 from ctid.domain.types import AgentId, CallId, Ticket
 
 UNNAMED = "unknown number"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketRecord:
-    """A ticket with everything its own row holds; times in Unix seconds."""
-
-    id: str
-    subject: str
-    status: str
-    severity: int
-    category: str | None
-    owner: AgentId | None
-    customer_id: str | None
-    contact_id: str | None
-    created_at: float
-    promised_at: float | None
-    resolved_at: float | None
-    opened_by: AgentId | None
-    resolved_by: AgentId | None
-    pbx: str | None
-    call_id: CallId | None
+#: Of a ticket of which nobody has said more yet.
+FIRST_SEVERITY = 3
 
 
 class NoSuchTicket(LookupError):  # noqa: N818 - it is an answer
@@ -54,8 +39,11 @@ class NoSuchTicket(LookupError):  # noqa: N818 - it is an answer
 
 
 class Tickets:
-    def __init__(self, engine: Engine) -> None:
+    """``promise_hours`` are the hours a new ticket is promised in, by severity 1 to 5."""
+
+    def __init__(self, engine: Engine, *, promise_hours: Sequence[float] = PROMISE_HOURS) -> None:
         self._engine = engine
+        self._first_promise_hours = promise_hours
 
     async def open_for_call(
         self,
@@ -80,9 +68,11 @@ class Tickets:
             _lock(connection)
             if (linked := _linked(connection, pbx, call_id)) is not None:
                 return linked, False
-            known = _taken_up(connection, agent, contact_id, customer_id)
+            known = _taken_up(connection, agent, contact_id, customer_id, at)
             if known is not None:
                 _link(connection, pbx, call_id, known.id, at)
+                called = Step(kind=StepKind.CALLED, at=at, agent=_there(connection, agent), changes=_came(pbx, call_id))
+                put_steps(connection, known.id, [called], versions=None)
                 return known, False
             opened = _opened(
                 connection,
@@ -94,20 +84,27 @@ class Tickets:
                 caller=caller,
                 at=at,
                 outbound=outbound,
+                promise_hours=self._first_promise_hours,
             )
             _link(connection, pbx, call_id, opened.id, at)
             return opened, True
 
         return await write(self._engine, work)
 
-    async def relink(self, *, pbx: str, call_id: CallId, ticket_id: str, at: float) -> Ticket:
-        """Give the call and its recordings to another ticket, in place of those they had. Raises ``NoSuchTicket``."""
+    async def relink(
+        self, *, pbx: str, call_id: CallId, ticket_id: str, at: float, agent: AgentId | None = None
+    ) -> Ticket:
+        """Give the call and its recordings to another ticket, in place of those they had. Raises ``NoSuchTicket``.
+
+        The history of each ticket that won or lost the call says so, and which ``agent`` asked for it.
+        """
 
         def work(connection: Connection) -> Ticket:
             _lock(connection)
             row = connection.execute(ticket_columns().where(tickets.c.id == ticket_id)).one_or_none()
             if row is None:
                 raise NoSuchTicket(f"there is no ticket {ticket_id}; see: ctid tickets")
+            before = connection.scalars(_LINKED_IDS, {"pbx": pbx, "call_id": call_id}).all()
             for links, of_call in (
                 (call_tickets, (call_tickets.c.pbx == pbx) & (call_tickets.c.call_id == call_id)),
                 (recording_tickets, _of_recordings(pbx, call_id)),
@@ -116,6 +113,11 @@ class Tickets:
                 connection.execute(update(links).where(others).values(removed_at=instant(at)))
                 connection.execute(update(links).where(of_call, links.c.ticket_id == ticket_id).values(removed_at=None))
             _link(connection, pbx, call_id, ticket_id, at)
+            asked_by = None if agent is None else _there(connection, agent)
+            for one in {*before, ticket_id} if ticket_id not in before or len(before) > 1 else ():
+                went = _came(pbx, call_id) if one == ticket_id else (("call_id", f"{pbx}/{call_id}", None),)
+                step = Step(kind=StepKind.RELINKED, at=at, agent=asked_by, changes=went)
+                put_steps(connection, one, [step], versions=None)
             return ticket(row)
 
         return await write(self._engine, work)
@@ -126,7 +128,7 @@ class Tickets:
             row = (await connection.execute(select(tickets).where(tickets.c.id == ticket_id))).one_or_none()
         if row is None:
             raise NoSuchTicket(f"there is no ticket {ticket_id}; see: ctid tickets")
-        return _record(row)
+        return record(row)
 
     async def load(
         self,
@@ -144,7 +146,7 @@ class Tickets:
             if wanted is not None:
                 query = query.where(tickets.c[column] == wanted)
         async with reading(self._engine) as connection:
-            return [_record(row) for row in await connection.execute(query)]
+            return [record(row) for row in await connection.execute(query)]
 
 
 # Made once: making a statement costs more than SQLite takes to carry it out.
@@ -167,9 +169,19 @@ _LINKED = (
     .order_by(call_tickets.c.linked_at.desc(), tickets.c.id)
     .limit(1)
 )
-_PERSON = select(contacts.c.name, contacts.c.customer_id).where(contacts.c.id == bindparam("id"))
+_LINKED_IDS = select(call_tickets.c.ticket_id).where(
+    call_tickets.c.pbx == bindparam("pbx"),
+    call_tickets.c.call_id == bindparam("call_id"),
+    call_tickets.c.removed_at.is_(None),
+)
+_PERSON = select(contacts.c.name, contacts.c.customer_id, contacts.c.department).where(contacts.c.id == bindparam("id"))
 _FIRM = select(customers.c.id, customers.c.name).where(customers.c.id == bindparam("id"))
 _AGENT = select(agents.c.id).where(agents.c.id == bindparam("id"))
+_TAKE = (
+    update(tickets)
+    .where(tickets.c.id == bindparam("key"))
+    .values(owner=bindparam("agent"), with_agent=None, changed_at=bindparam("changed"), version=tickets.c.version + 1)
+)
 _NEW = tickets.insert().returning(*ticket_columns().selected_columns)
 _RECORDINGS = select(recordings.c.id).where(
     recordings.c.pbx == bindparam("pbx"), recordings.c.call_id == bindparam("call_id")
@@ -179,6 +191,7 @@ _RECORDINGS = select(recordings.c.id).where(
 def _newest_open(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:
     return (
         ticket_columns()
+        .add_columns(tickets.c.version)
         .where(
             whose == bindparam("whose"),
             tickets.c.status.in_(OPEN),
@@ -209,7 +222,18 @@ def _linked(connection: Connection, pbx: str, call_id: CallId) -> Ticket | None:
     return None if row is None else ticket(row)
 
 
-def _taken_up(connection: Connection, agent: AgentId, contact_id: str | None, customer_id: str | None) -> Ticket | None:
+def _there(connection: Connection, agent: AgentId) -> AgentId | None:
+    """The agent, if the tables still have them."""
+    return connection.execute(_AGENT, {"id": agent}).scalar()
+
+
+def _came(pbx: str, call_id: CallId) -> tuple[tuple[str, None, str], ...]:
+    return (("call_id", None, f"{pbx}/{call_id}"),)
+
+
+def _taken_up(
+    connection: Connection, agent: AgentId, contact_id: str | None, customer_id: str | None, at: float
+) -> Ticket | None:
     whose = contact_id if contact_id is not None else customer_id
     if whose is None:
         return None
@@ -218,7 +242,9 @@ def _taken_up(connection: Connection, agent: AgentId, contact_id: str | None, cu
     if row is None:
         return None
     if row.owner is None:
-        connection.execute(update(tickets).where(tickets.c.id == row.id).values(owner=agent))
+        connection.execute(_TAKE, {"key": row.id, "agent": agent, "changed": instant(at)})
+        taken = Step(kind=StepKind.TAKEN, at=at, agent=agent, to_agent=agent, changes=(("owner", None, agent),))
+        put_steps(connection, row.id, [taken], versions=(row.version, row.version + 1))
     return replace(ticket(row), owner=agent)
 
 
@@ -233,25 +259,32 @@ def _opened(
     caller: str | None,
     at: float,
     outbound: bool,
+    promise_hours: Sequence[float],
 ) -> Ticket:
     # The core's ids are a moment old: a contact deleted meanwhile must not cost the call its ticket.
     contact = None if contact_id is None else connection.execute(_PERSON, {"id": contact_id}).one_or_none()
     firm = contact.customer_id if contact is not None else customer_id
     customer = None if firm is None else connection.execute(_FIRM, {"id": firm}).one_or_none()
-    owner = connection.execute(_AGENT, {"id": agent}).scalar()
+    owner = _there(connection, agent)
     who = contact.name if contact is not None else customer.name if customer is not None else caller or UNNAMED
     new = {
         "id": next_id(connection),
-        "subject": f"Call to {who}" if outbound else f"Call from {who}",
+        "subject": (CALL_TO if outbound else CALL_FROM) + who,
+        "severity": FIRST_SEVERITY,
+        "promised_at": instant(first_promise(FIRST_SEVERITY, at, promise_hours)),
+        "department": contact.department if contact is not None else None,
         "owner": owner,
         "contact_id": contact_id if contact is not None else None,
         "customer_id": customer.id if customer is not None else None,
         "created_at": instant(at),
+        "changed_at": instant(at),
         "opened_by": owner,
         "pbx": pbx,
         "call_id": call_id,
     }
     opened = ticket(connection.execute(_NEW, new).one())
+    step = Step(kind=StepKind.OPENED, at=at, agent=owner, to_agent=owner, changes=_came(pbx, call_id))
+    put_steps(connection, opened.id, [step], versions=None)
     search.index(connection, search.Kind.TICKET, opened.id)
     return opened
 
@@ -267,23 +300,3 @@ def _link(connection: Connection, pbx: str, call_id: CallId, ticket_id: str, at:
 def _of_recordings(pbx: str, call_id: CallId) -> ColumnElement[bool]:
     ids = select(recordings.c.id).where(recordings.c.pbx == pbx, recordings.c.call_id == call_id)
     return (recording_tickets.c.pbx == pbx) & recording_tickets.c.recording_id.in_(ids)
-
-
-def _record(row: Row[tuple[object, ...]]) -> TicketRecord:
-    return TicketRecord(
-        id=row.id,
-        subject=row.subject,
-        status=row.status,
-        severity=row.severity,
-        category=row.category,
-        owner=row.owner,
-        customer_id=row.customer_id,
-        contact_id=row.contact_id,
-        created_at=seconds(row.created_at),
-        promised_at=maybe_seconds(row.promised_at),
-        resolved_at=maybe_seconds(row.resolved_at),
-        opened_by=row.opened_by,
-        resolved_by=row.resolved_by,
-        pbx=row.pbx,
-        call_id=row.call_id,
-    )

@@ -20,6 +20,7 @@ from ctid.db.calls import Calls
 from ctid.db.contacts import Contacts
 from ctid.db.customers import Customers
 from ctid.db.recordings import Recordings
+from ctid.db.ticket_writing import TicketDesk
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
 from ctid.domain.types import AgentId
@@ -40,7 +41,8 @@ class Room:
         self.engine = session.engine(settings.database.url.get_secret_value())
         self.users = Users(self.engine)
         self.calls = Calls(self.engine)
-        self.tickets = Tickets(self.engine)
+        self.tickets = Tickets(self.engine, promise_hours=settings.desk.promise_hours)
+        self.ticket_desk = TicketDesk(self.engine, promise_hours=settings.desk.promise_hours)
         self.agents = Agents(self.engine)
         self.books = Books(self.engine)
         self.customers = Customers(self.engine)

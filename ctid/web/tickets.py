@@ -26,9 +26,10 @@ async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
     """One ticket with its attempts, calls and recordings."""
     of = room(request)
     try:
-        found = await of.tickets.one(known(ticket_id, _("There is no such ticket.")))
+        story = await of.ticket_desk.story(known(ticket_id, _("There is no such ticket.")))
     except NoSuchTicket:
         raise HTTPException(404, _("There is no such ticket.")) from None
+    found = story.ticket
     of_ticket = (await of.calls.load(ticket_id=found.id, limit=LATEST_CALLS))[::-1]
     return page(
         request,
@@ -37,7 +38,7 @@ async def ticket(request: Request, user: SignedIn, ticket_id: str) -> Response:
         names=await of.names(),
         contact=await of.books.contact(found.contact_id),
         customer=await of.books.customer(found.customer_id),
-        attempts=await of.books.attempts(found.id),
+        attempts=story.attempts,
         calls=of_ticket,
         audible=await hearing.audible(of, user, chain.from_iterable(one.recordings for one in of_ticket)),
     )
