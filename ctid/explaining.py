@@ -79,7 +79,7 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     tried: set[AgentId] = set()
     for position, decision in enumerate(call.decisions):
         text = why(decision, names)
-        if decision.chosen in tried:
+        if decision.chosen in tried and decision.rule is not Rule.PICKED:
             text = sentences((_("Each idle agent had been tried, and a new round began."), text))
             tried.clear()
         tried.add(decision.chosen)
@@ -105,6 +105,10 @@ def why(decision: Decision, names: Names) -> str:
         if decision.owner_ticket
         else _("the caller's last ticket")
     )
+    if decision.rule is Rule.DIALLED:
+        return _("%(agent)s had ctid make this call.") % {"agent": chosen}
+    if decision.rule is Rule.PICKED:
+        return _("%(agent)s picked up this caller, who waited.") % {"agent": chosen}
     if decision.rule is Rule.TICKET_OWNER:
         return _("Rang %(agent)s, who owns %(ticket)s.") % {"agent": chosen, "ticket": owned}
     parts: list[str] = []

@@ -26,7 +26,10 @@ _NUMBER: Final = re.compile(r"\+?[0-9]{3,32}")
 
 
 class Originator:
-    """Makes the calls of callbacks. ``now`` is the clock of the core's events, ``on_refused`` should only append."""
+    """Makes the calls of callbacks and of agents.
+
+    ``now`` is the clock of the core's events, ``on_refused`` should only append.
+    """
 
     def __init__(self, link: AmiLink, *, now: Callable[[], float], on_refused: Callable[[CallNotMade], None]) -> None:
         self._link = link
@@ -66,7 +69,7 @@ class Originator:
             "Exten": action.number,
             "Priority": "1",
             "Timeout": str(math.ceil(action.seconds * 1000)),
-            "CallerID": f"Callback <{action.number}>",
+            "CallerID": f"{action.title} <{action.number}>",
             "Variable": f"CTID_FROM={caller},CTID_SECONDS={math.ceil(action.customer_seconds)}",
             "Async": "true",
         }

@@ -82,7 +82,7 @@ async def _examine(settings: Settings) -> bool:
     findings, roster = await _database(settings)
     show(*findings)
     show(*await try_pbx(ami_settings(settings), settings, roster))
-    if settings.calls_back:
+    if settings.originates:
         show(await try_originating(originate_settings(settings)))
     show(await _broker(settings))
     show(*_folders(settings), _cel(settings))

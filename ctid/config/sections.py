@@ -223,6 +223,11 @@ class Settings(Section):
         """Whether any line does, so that the second AMI user is needed."""
         return any(line.callback for line in self.lines)
 
+    @property
+    def originates(self) -> bool:
+        """Whether there is a second AMI user, by which ctid makes calls."""
+        return self.ami.originate_secret is not None
+
     def policy(self) -> Policy:
         """The figures the core routes by."""
         routing = self.routing
@@ -240,6 +245,7 @@ class Settings(Section):
             callback_tries=routing.callback_tries,
             callback_expires_seconds=routing.callback_expires_seconds,
             callback_most=routing.callback_most,
+            originates=self.originates,
         )
 
     def domain_lines(self) -> tuple[Line, ...]:

@@ -79,7 +79,7 @@ class Answers:
     async def _look_up(self, action: LookUpCaller) -> None:
         try:
             async with faults(self._engine):
-                file = await self._callers.identify(action.number)
+                file = await self._callers.identify(action.number, contact_id=action.contact_id)
         except DatabaseFault as fault:
             log.warning("caller.lookup_failed", call=action.call_id, error=str(fault))
             self._inbox.put(CallerLookupFailed(at=self._now(), call_id=action.call_id))

@@ -43,7 +43,7 @@ from ctid.db.agents import Agents
 from ctid.db.callbacks import Callbacks
 from ctid.db.callers import Callers
 from ctid.db.calls import Calls, NoSuchCall
-from ctid.db.numbers import dial_back, normalise
+from ctid.db.numbers import dial_back, dialled, normalise
 from ctid.db.session import DatabaseFault, Engine, engine, faults
 from ctid.domain.acd import Acd
 from ctid.domain.announcing import HOUR, from_books
@@ -104,6 +104,12 @@ class _Daemon:
             settings.ami.pbx,
             normalise=partial(
                 normalise, country=settings.routing.country, outside_prefix=settings.routing.outside_prefix
+            ),
+            dialled=partial(
+                dialled,
+                country=settings.routing.country,
+                outside_prefix=settings.routing.outside_prefix,
+                international=settings.routing.callback_dial == "e164",
             ),
         )
         self._link = AmiLink(
@@ -199,7 +205,7 @@ class _Daemon:
                 tasks.create_task(loop.run(), name="routing loop")
                 tasks.create_task(self._link.run(), name="link to the PBX")
                 tasks.create_task(self._fallback.run(), name="fallback queue")
-                if self._settings.calls_back:
+                if self._settings.originates:
                     tasks.create_task(self._originate_link.run(), name="link that makes calls")
                 tasks.create_task(self._mqtt.run(), name="link to the broker")
                 tasks.create_task(self._writer.run(), name="writer")

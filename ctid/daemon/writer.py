@@ -158,6 +158,7 @@ class Writer:
                     caller=action.caller,
                     at=action.at,
                     outbound=action.outbound,
+                    ticket_id=action.ticket_id,
                 )
                 self._tickets.pop(action.call_id, None)
                 self._inbox.put(

@@ -26,9 +26,14 @@ class Callers:
         self._country = country
         self._outside_prefix = outside_prefix
 
-    async def identify(self, number: str | None) -> CallerFile:
-        """The caller's file; for anonymous and unknown callers one that holds at most the number."""
+    async def identify(self, number: str | None, *, contact_id: str | None = None) -> CallerFile:
+        """The caller's file; for anonymous and unknown callers one that holds at most the number.
+
+        With ``contact_id`` it is the file of that contact, whoever has the number, if there is such a contact.
+        """
         normalised = normalise(number, self._country, self._outside_prefix)
+        if contact_id is not None:
+            return await read(self._engine, lambda connection: file_of(connection, contact_id, normalised))
         if normalised is None:
             return CallerFile()
         return await read(self._engine, lambda connection: _file(connection, normalised))
@@ -58,21 +63,22 @@ def ticket(row: Row[tuple[object, ...]]) -> Ticket:
     )
 
 
-_PEOPLE: Select[tuple[object, ...]] = (
-    select(
-        contacts.c.id,
-        contacts.c.name,
-        contacts.c.department,
-        contacts.c.title,
-        contacts.c.customer_id,
-        func.coalesce(contacts.c.level, customers.c.level, 1).label("level"),
-        customers.c.name.label("customer"),
-        customers.c.level.label("customer_level"),
-    )
-    .select_from(contact_numbers.join(contacts).outerjoin(customers))
+_PERSON: Select[tuple[object, ...]] = select(
+    contacts.c.id,
+    contacts.c.name,
+    contacts.c.department,
+    contacts.c.title,
+    contacts.c.customer_id,
+    func.coalesce(contacts.c.level, customers.c.level, 1).label("level"),
+    customers.c.name.label("customer"),
+    customers.c.level.label("customer_level"),
+)
+_PEOPLE = (
+    _PERSON.select_from(contact_numbers.join(contacts).outerjoin(customers))
     .where(contact_numbers.c.number == bindparam("number"))
     .order_by(contacts.c.id)
 )
+_ONE = _PERSON.select_from(contacts.outerjoin(customers)).where(contacts.c.id == bindparam("id"))
 
 
 def _newest(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:
@@ -104,18 +110,7 @@ def _file(connection: Connection, number: str) -> CallerFile:
         return CallerFile(number=number)
     first = people[0]
     if len(people) == 1:
-        history, severity = _tickets(connection, _OF_CONTACT, first.id)
-        if not history and first.customer_id is not None:
-            history, severity = _tickets(connection, _OF_CUSTOMER, first.customer_id)
-        return CallerFile(
-            number=number,
-            contact=_contact(first),
-            customer_id=first.customer_id,
-            history=history,
-            owner=history[0].owner if history else None,
-            level=first.level,
-            severity=severity,
-        )
+        return _of_person(connection, first, number)
     matches = tuple(_contact(person) for person in people[:MATCHES])
     if first.customer_id is None or any(person.customer_id != first.customer_id for person in people):
         return CallerFile(number=number, matches=matches)
@@ -127,6 +122,29 @@ def _file(connection: Connection, number: str) -> CallerFile:
         history=history,
         owner=history[0].owner if history else None,
         level=first.customer_level,
+        severity=severity,
+    )
+
+
+def file_of(connection: Connection, contact_id: str, number: str | None) -> CallerFile:
+    """The file of a contact who calls, or is called, by this number; of nobody, if there is no such contact."""
+    person = connection.execute(_ONE, {"id": contact_id}).one_or_none()
+    if person is not None:
+        return _of_person(connection, person, number)
+    return _file(connection, number) if number is not None else CallerFile()
+
+
+def _of_person(connection: Connection, person: Row[tuple[object, ...]], number: str | None) -> CallerFile:
+    history, severity = _tickets(connection, _OF_CONTACT, person.id)
+    if not history and person.customer_id is not None:
+        history, severity = _tickets(connection, _OF_CUSTOMER, person.customer_id)
+    return CallerFile(
+        number=number,
+        contact=_contact(person),
+        customer_id=person.customer_id,
+        history=history,
+        owner=history[0].owner if history else None,
+        level=person.level,
         severity=severity,
     )
 

@@ -14,6 +14,7 @@ from phonenumbers.shortnumberinfo import is_valid_short_number
 
 LONGEST_SHORT = 6  # digits: internal extensions and service numbers like 110 and 10086
 LONGEST = 32
+SHORTEST = 3  # digits of what can be called
 #: What may be called back: numbers that cost what a call costs. No premium rate, no shared cost, no satellite.
 _ORDINARY = frozenset(
     {
@@ -64,6 +65,27 @@ def dial_back(number: str | None, country: str | None, *, international: bool = 
     if international:
         return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     return re.sub(r"\D", "", phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
+
+
+def dialled(
+    text: str, country: str | None, outside_prefix: str | None = None, *, international: bool = False
+) -> str | None:
+    """How a trunk dials a number that a person wrote to call it; ``None`` for what cannot be called, and for premium rates.
+
+    Short numbers and those no plan knows go out as their digits; public ones national (``13800138000``, abroad with the way out
+    of the country before them), or in E.164 with ``international``.
+    """
+    number = normalise(text, country, outside_prefix)
+    if number is None:
+        return None
+    parsed = _parsed(number, None) if number.startswith("+") else None
+    if parsed is None or not phonenumbers.is_possible_number(parsed):
+        return number if number.isdigit() and len(number) >= SHORTEST else None
+    if phonenumbers.number_type(parsed) is PhoneNumberType.PREMIUM_RATE:
+        return None
+    if international or country is None:
+        return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    return re.sub(r"\D", "", phonenumbers.format_out_of_country_calling_number(parsed, country.upper()))
 
 
 def written(number: str) -> tuple[str, ...]:

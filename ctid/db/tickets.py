@@ -56,11 +56,13 @@ class Tickets:
         caller: str | None,
         at: float,
         outbound: bool = False,
+        ticket_id: str | None = None,
     ) -> tuple[Ticket, bool]:
         """The answered call's ticket, linked to it and its recordings, and whether it was opened for it.
 
-        The call's present ticket if it has one; else the newest open ticket of the contact (of the customer, where the number
-        is shared by its contacts) that is the agent's or nobody's, which the agent then owns; else a new one.
+        The call's present ticket if it has one; else the one named by ``ticket_id``, if it is there; else the newest open
+        ticket of the contact (of the customer, where the number is shared by its contacts) that is the agent's or nobody's,
+        which the agent then owns; else a new one.
         Of an ``outbound`` call ``caller`` is who was called.
         """
 
@@ -68,7 +70,7 @@ class Tickets:
             _lock(connection)
             if (linked := _linked(connection, pbx, call_id)) is not None:
                 return linked, False
-            known = _taken_up(connection, agent, contact_id, customer_id, at)
+            known = _named(connection, ticket_id) or _taken_up(connection, agent, contact_id, customer_id, at)
             if known is not None:
                 _link(connection, pbx, call_id, known.id, at)
                 called = Step(kind=StepKind.CALLED, at=at, agent=_there(connection, agent), changes=_came(pbx, call_id))
@@ -229,6 +231,13 @@ def _there(connection: Connection, agent: AgentId) -> AgentId | None:
 
 def _came(pbx: str, call_id: CallId) -> tuple[tuple[str, None, str], ...]:
     return (("call_id", None, f"{pbx}/{call_id}"),)
+
+
+def _named(connection: Connection, ticket_id: str | None) -> Ticket | None:
+    if ticket_id is None:
+        return None
+    row = connection.execute(ticket_columns().where(tickets.c.id == ticket_id)).one_or_none()
+    return None if row is None else ticket(row)
 
 
 def _taken_up(

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from ctid.domain import callbacks, keeping, legs, lingering, link, serving, staff, visits
+from ctid.domain import callbacks, choosing, keeping, legs, lingering, link, serving, staff, visits
 from ctid.domain import events as ev
 from ctid.domain.actions import Action, Beat
 from ctid.domain.types import AgentState, CallbackState, Line, Policy
-from ctid.domain.world import World, as_written
+from ctid.domain.world import World, as_it_is, as_written
 
 _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingProxyType(
     {
@@ -56,6 +56,8 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.ResumeAsked: staff.on_resume,
         ev.WrapUpEndAsked: staff.on_wrap_up_end,
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
+        ev.PickupAsked: choosing.on_pickup,
+        ev.DialAsked: choosing.on_dial,
         ev.CodeDialled: staff.on_code,
         ev.CodeObeyed: staff.on_code_obeyed,
         ev.PinChecked: staff.on_pin_checked,
@@ -89,7 +91,8 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
 class Acd:
     """Automatic call distribution as a state machine.
 
-    ``normalise`` gives a number as the site means it, so that one number written in two ways is one line's.
+    ``normalise`` gives a number as the site means it, so that one number written in two ways is one line's; ``dialled`` how the
+    trunk dials one that a person wrote, ``None`` for what is no number to be called.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class Acd:
         pbx: str,
         *,
         normalise: Callable[[str], str | None] = as_written,
+        dialled: Callable[[str], str | None] = as_it_is,
     ) -> None:
-        self.world = World(policy=policy, lines=lines, pbx=pbx, normalise=normalise)
+        self.world = World(policy=policy, lines=lines, pbx=pbx, normalise=normalise, dialled=dialled)
 
     @property
     def next_deadline(self) -> float | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from ctid.domain.announcing import ExpectedWait
 from ctid.domain.events import Request
+from ctid.domain.said import Said
 from ctid.domain.types import (
     AgentId,
     AgentStatus,
@@ -103,7 +104,8 @@ class Originate(Action):
     """Ring the agent's phone, and when it is answered dial the customer from it.
 
     ``call_id`` becomes the id of the call; ``caller`` is the number the customer is shown, ``seconds`` how long the phone
-    rings and ``customer_seconds`` how long the customer's does. Answered by the call itself, or by ``CallNotMade``.
+    rings and ``customer_seconds`` how long the customer's does; ``title`` stands on the agent's phone. Answered by the
+    call itself, or by ``CallNotMade``.
     """
 
     call_id: CallId
@@ -112,6 +114,7 @@ class Originate(Action):
     caller: str | None
     seconds: float
     customer_seconds: float
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +138,21 @@ class Beat(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUpCaller(Action):
-    """Answered by ``CallerIdentified`` or ``CallerLookupFailed``."""
+    """Answered by ``CallerIdentified`` or ``CallerLookupFailed``.
+
+    With ``contact_id`` it is this contact's file that is wanted, if there is one.
+    """
 
     call_id: CallId
     number: str | None
+    contact_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTicket(Action):
     """Find or open the ticket of an answered call; idempotent by call. Answered by ``TicketLinked``, or never.
 
-    Of an ``outbound`` call ``caller`` is the number that was called.
+    Of an ``outbound`` call ``caller`` is the number that was called. ``ticket_id`` is the ticket it is about, if one was named.
     """
 
     call_id: CallId
@@ -155,6 +162,7 @@ class OpenTicket(Action):
     caller: str | None
     at: float
     outbound: bool = False
+    ticket_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,10 +235,10 @@ class ShowCall(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Action):
-    """The answer to an MQTT command; ``error`` is one line that says what to do."""
+    """The answer to an MQTT command; ``error`` is one sentence that says what to do."""
 
     request: Request
-    error: str | None = None
+    error: Said | None = None
 
 
 # -- to the log --------------------------------------------------------------------------------------------------------

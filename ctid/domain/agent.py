@@ -24,8 +24,8 @@ MOVES = MappingProxyType(
         _S.RESERVED: frozenset({_S.OFFLINE, _S.RINGING, _S.TALKING, _S.IDLE, _S.PAUSED}),
         _S.RINGING: frozenset({_S.OFFLINE, _S.TALKING, _S.IDLE, _S.RESERVED, _S.PAUSED, _S.WRAP_UP}),
         _S.TALKING: frozenset({_S.OFFLINE, _S.WRAP_UP, _S.IDLE, _S.PAUSED, _S.RINGING}),
-        _S.WRAP_UP: frozenset({_S.OFFLINE, _S.IDLE, _S.PAUSED, _S.RINGING, _S.TALKING}),
-        _S.PAUSED: frozenset({_S.OFFLINE, _S.IDLE, _S.RINGING, _S.TALKING, _S.WRAP_UP}),
+        _S.WRAP_UP: frozenset({_S.OFFLINE, _S.IDLE, _S.PAUSED, _S.RESERVED, _S.RINGING, _S.TALKING}),
+        _S.PAUSED: frozenset({_S.OFFLINE, _S.IDLE, _S.RESERVED, _S.RINGING, _S.TALKING, _S.WRAP_UP}),
     }
 )
 

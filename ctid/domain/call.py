@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar
 
+from ctid.domain.events import Request
+from ctid.domain.said import Said
 from ctid.domain.types import (
     UNKNOWN_CALLER,
     AgentId,
@@ -211,11 +213,13 @@ class Call(Watched):
     agent: AgentId | None = None
     owner: AgentId | None = None  # of the caller's newest ticket
     missed: bool = False  # over without an answer, and told
+    ticket_wanted: str | None = None  # the ticket the agent said the call is about
+    asked_by: Request | None = None  # the agent who asked for this call and has not been answered
     ticket_wanted_by: AgentId | None = None  # answered, but who is calling is not known yet
     recording_path: str | None = None
     callback: CallId | None = None  # the call whose caller is called back: this one, or the one it is made for
     callback_offered: bool = False
-    notices: tuple[str, ...] = ()  # for the screens of those who take it
+    notices: tuple[Said, ...] = ()  # for the screens of those who take it
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
     measuring: set[str] = field(default_factory=set)  # recordings whose measure was asked for and is not there
     legs: dict[LegId, Leg] = field(default_factory=dict)
@@ -226,7 +230,7 @@ class Call(Watched):
     def restored(cls, record: CallRecord, changed: set[CallId]) -> Call:
         """A call as the books had it; one under way is unconfirmed until the PBX shows one of its channels again."""
         chosen = {d.chosen for d in record.decisions}
-        calls_back = record.callback is not None and record.direction is Direction.OUTBOUND
+        made = record.direction is Direction.OUTBOUND and bool(record.decisions)
         return cls(
             changed=changed,
             id=record.id,
@@ -255,7 +259,7 @@ class Call(Watched):
             been_on={d.line for d in record.diversions if d.line is not None},
             diversions=list(record.diversions),
             legs={
-                leg.id: Leg.restored(leg, offered=leg.agent in chosen, originator=calls_back and leg.agent in chosen)
+                leg.id: Leg.restored(leg, offered=leg.agent in chosen, originator=made and leg.agent in chosen)
                 for leg in record.legs
             },
             decisions=list(record.decisions),
@@ -301,9 +305,9 @@ class Call(Watched):
         )
 
     @property
-    def calls_back(self) -> bool:
-        """It was made by ctid: an agent's phone first, and from there the customer's."""
-        return self.callback is not None and self.direction is Direction.OUTBOUND
+    def made(self) -> bool:
+        """It was made by ctid: an agent's phone first, and from there the customer's. Nobody else is chosen to call out."""
+        return self.direction is Direction.OUTBOUND and (self.callback is not None or bool(self.decisions))
 
     def bridged_seconds(self) -> float:
         """Seconds in which any leg was in conversation: what a recording of bridged time holds."""
@@ -369,8 +373,8 @@ def outcome_of(call: Call) -> Outcome:
     if call.answered_at is not None:
         return Outcome.ANSWERED
     dialled = [leg for leg in call.legs.values() if not leg.originator]
-    if call.calls_back:
-        return _outcome_of_callback(call, dialled)
+    if call.made:
+        return _outcome_of_made(call, dialled)
     if call.via is not Via.DIRECT:
         return Outcome.ABANDONED
     if not dialled:  # a menu, a voicemail box, a feature code: the PBX itself answered
@@ -378,7 +382,7 @@ def outcome_of(call: Call) -> Outcome:
     return _OUTCOME_BY_RESULT.get(dialled[-1].result or LegResult.CANCELLED, Outcome.FAILED)
 
 
-def _outcome_of_callback(call: Call, dialled: list[Leg]) -> Outcome:
+def _outcome_of_made(call: Call, dialled: list[Leg]) -> Outcome:
     """The customer's leg says it; where it did not come so far, the agent's."""
     last = (dialled or list(call.legs.values()))[-1:]
     if not last or last[0].answered_at is not None:

@@ -15,6 +15,7 @@ from ctid.domain import legs, serving, visits
 from ctid.domain.actions import KeepCallback, LookUpCaller, NoteDecision, OfferCallback, Originate
 from ctid.domain.call import Call, Offer, Phase
 from ctid.domain.opening import is_open
+from ctid.domain.said import Code, Said, say
 from ctid.domain.types import (
     AgentId,
     CallbackRecord,
@@ -233,6 +234,7 @@ def _start(world: World, callback: Callback, decision: Decision, at: float) -> N
             caller=record.called,
             seconds=world.policy.ring_seconds,
             customer_seconds=CUSTOMER_SECONDS,
+            title="Callback",
         )
     )
     world.do(NoteDecision(call_id=call.id, decision=decision, asked_at=decision.at))
@@ -272,15 +274,16 @@ def _call(world: World, callback: Callback, at: float) -> Call:
         callback=callback.id,
         confirmed=False,
     )
-    call.notices = _notices(world, callback)
+    call.notices = (_notice(world, callback),)
     return call
 
 
-def _notices(world: World, callback: Callback) -> tuple[str, ...]:
+def _notice(world: World, callback: Callback) -> Said:
     record = callback.record
     asked = world.local(record.asked_at).strftime("%H:%M")
-    tries = f", try {record.tries + 1} of {world.policy.callback_tries}" if record.tries else ""
-    return (f"Callback: asked for at {asked}{tries}. Answer, and the customer is dialled.",)
+    if not record.tries:
+        return say(Code.CALLBACK, at=asked)
+    return say(Code.CALLBACK_AGAIN, at=asked, tried=record.tries + 1, tries=world.policy.callback_tries)
 
 
 # -- how an attempt went -----------------------------------------------------------------------------------------------
@@ -289,12 +292,12 @@ def _notices(world: World, callback: Callback) -> tuple[str, ...]:
 def on_not_made(world: World, event: ev.CallNotMade) -> None:
     """No phone rang. Where a channel was seen its own end tells, and more exactly."""
     call = world.calls.get(event.call_id)
-    if call is None or not call.live or not call.calls_back or call.legs:
+    if call is None or not call.live or not call.made or call.legs:
         return
     legs.note_unrung(call, event.result, event.at)
     serving.release(world, call, event.result, event.at)
     visits.on_call_ended(world, ev.CallEnded(at=event.at, call_id=call.id))
-    if event.result is None:
+    if event.result is None and call.callback is not None:
         _rest(world, event.at + world.policy.round_pause_seconds)
 
 

@@ -380,6 +380,22 @@ class WrapUpExtensionAsked(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickupAsked(Event):
+    request: Request
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialAsked(Event):
+    """``number`` as a person wrote it; ``ticket_id`` and ``contact_id`` say what the call is about, if anything."""
+
+    request: Request
+    number: str
+    ticket_id: str | None = None
+    contact_id: str | None = None
+
+
 # -- books, roster, time -----------------------------------------------------------------------------------------------
 
 

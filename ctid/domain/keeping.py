@@ -71,6 +71,7 @@ def want_ticket(world: World, call: Call, at: float) -> None:
             caller=call.file.number or call.customers_number,
             at=call.answered_at or at,
             outbound=call.direction is Direction.OUTBOUND,
+            ticket_id=call.ticket_wanted,
         )
     )
 

@@ -6,7 +6,7 @@ of order loses a second of talk.
 
 from __future__ import annotations
 
-from ctid.domain import callbacks, keeping, lingering, serving, staff
+from ctid.domain import callbacks, choosing, keeping, lingering, serving, staff
 from ctid.domain import events as ev
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Leg, Phase
@@ -54,6 +54,8 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         confirmed=event.witnessed,
     )
     call.legs[leg.id] = leg
+    if leg.offered:
+        choosing.rings(world, call)
     if not event.originator and agent is None and call.direction is Direction.INTERNAL:
         call.direction = Direction.OUTBOUND
     if agent is not None:
@@ -64,7 +66,7 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
 def _whose(world: World, call: Call, event: ev.LegOffered) -> tuple[AgentId | None, bool]:
     """Whose phone it is, and whether ctid's own offer rings it; also of one who left the phone while it was on its way."""
     agent = world.agent_at(event.endpoint)
-    if event.originator and call.calls_back:
+    if event.originator and call.made:
         return agent or call.agent, True
     if call.offer is None or call.offer.endpoint != event.endpoint:
         return agent, False
@@ -104,7 +106,7 @@ def _answered(world: World, call: Call, leg: Leg, event: ev.Event) -> None:
     call.agent = leg.agent or call.agent
     keeping.show_recording(world, call)
     world.move(call, Phase.TALKING)
-    if call.calls_back:
+    if call.made:
         callbacks.on_answered(world, call, event.at)
     elif call.direction is Direction.INBOUND:
         callbacks.on_caller_served(world, call, event.at)

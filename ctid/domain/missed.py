@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ctid.domain.actions import ShowPop
 from ctid.domain.call import Call
+from ctid.domain.said import Code, say
 from ctid.domain.types import AgentId, Direction, Outcome, Pop, PopState
 from ctid.domain.world import World
 
@@ -41,7 +42,7 @@ def note(world: World, call: Call, at: float) -> None:
                 dialled=call.dialled,
                 file=call.file,
                 ticket=next(iter(call.file.history), None),
-                notices=(f"Missed call: rang at {rang} for {waited // 60}:{waited % 60:02}, nobody answered.",),
+                notices=(say(Code.MISSED_CALL, at=rang, waited=f"{waited // 60}:{waited % 60:02}"),),
             )
         )
     )

@@ -186,7 +186,7 @@ def on_offer_expired(world: World, call_id: str, at: float) -> None:
     call = world.calls.get(call_id)
     if call is None or call.phase is not Phase.OFFERED:
         return
-    if call.calls_back:
+    if call.made:
         callbacks.on_unheard(world, call, at)
         return
     release(world, call, None, at)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ctid.domain import events as ev
 from ctid.domain.actions import AgentNews, CheckPin, NoteAgent, NoteOddity, Reply, Say
 from ctid.domain.agent import Desk
+from ctid.domain.said import Code, Said, say
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Direction, Endpoint
 from ctid.domain.world import SESSION, World
 
@@ -69,9 +70,7 @@ def _wrap_up_until(world: World, desk: Desk, until: float) -> None:
 
 
 def on_wrap_up_over(world: World, agent_id: str, _at: float) -> None:
-    desk = world.desks[agent_id]
-    desk.wrap_up_until = None
-    world.touch_desk(desk)
+    end_wrap_up(world, world.desks[agent_id])
 
 
 def missed(world: World, desk: Desk) -> None:
@@ -92,14 +91,14 @@ def on_sign_in(world: World, event: ev.SignInAsked) -> None:
         return
     phone = event.phone or desk.phone or desk.agent.phone
     if phone is None:
-        _answer(world, event.request, "no phone: name the phone you sit at in `phone`")
+        answer(world, event.request, say(Code.NO_PHONE))
         return
     if phone != desk.phone and _in_customers_call(world, phone):
-        _answer(world, event.request, f"phone {phone} is in a call: sign in there when it is over")
+        answer(world, event.request, say(Code.PHONE_IN_CALL, phone=phone))
         return
     _sit(world, desk, phone, event.at)
     world.touch_desk(desk)
-    _answer(world, event.request)
+    answer(world, event.request)
 
 
 def on_sign_out(world: World, event: ev.SignOutAsked) -> None:
@@ -108,21 +107,21 @@ def on_sign_out(world: World, event: ev.SignOutAsked) -> None:
         return
     _leave(world, desk)
     world.touch_desk(desk)
-    _answer(world, event.request)
+    answer(world, event.request)
 
 
 def on_pause(world: World, event: ev.PauseAsked) -> None:
-    desk = _signed_in(world, event.request)
+    desk = signed_in(world, event.request)
     if desk is None:
         return
     desk.pause_reason = event.reason
     _note(world, desk, AgentNews.PAUSED)
     world.touch_desk(desk)
-    _answer(world, event.request)
+    answer(world, event.request)
 
 
 def on_resume(world: World, event: ev.ResumeAsked) -> None:
-    desk = _signed_in(world, event.request)
+    desk = signed_in(world, event.request)
     if desk is None:
         return
     if desk.pause_reason is not None:
@@ -130,28 +129,27 @@ def on_resume(world: World, event: ev.ResumeAsked) -> None:
     desk.pause_reason = None
     desk.missed_in_a_row = 0
     world.touch_desk(desk)
-    _answer(world, event.request)
+    answer(world, event.request)
 
 
 def on_wrap_up_end(world: World, event: ev.WrapUpEndAsked) -> None:
-    desk = _signed_in(world, event.request)
+    desk = signed_in(world, event.request)
     if desk is None:
         return
-    world.timers.clear(("wrap_up", desk.id))
-    on_wrap_up_over(world, desk.id, event.at)
-    _answer(world, event.request)
+    end_wrap_up(world, desk)
+    answer(world, event.request)
 
 
 def on_wrap_up_extension(world: World, event: ev.WrapUpExtensionAsked) -> None:
-    desk = _signed_in(world, event.request)
+    desk = signed_in(world, event.request)
     if desk is None:
         return
     if desk.wrap_up_until is None:
-        _answer(world, event.request, "not in wrap-up: there is nothing to extend")
+        answer(world, event.request, say(Code.NO_WRAP_UP))
         return
     _wrap_up_until(world, desk, min(desk.wrap_up_until + event.seconds, event.at + LONGEST_WRAP_UP))
     world.touch_desk(desk)
-    _answer(world, event.request)
+    answer(world, event.request)
 
 
 def on_code(world: World, event: ev.CodeDialled) -> None:
@@ -212,12 +210,12 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
             since, tries = world.pin_tries.get(key, (event.at, 1))
             world.pin_tries[key] = since, tries - 1
     if event.ok is None:
-        _answer(world, event.request, "the PIN can't be checked now: try again in a moment")
+        answer(world, event.request, say(Code.PIN_UNCHECKED))
     elif event.ok:
         on_sign_in(world, ev.SignInAsked(at=event.at, request=event.request, phone=endpoint))
     else:
         world.do(NoteOddity(what=f"wrong PIN at {endpoint}", agent=event.request.agent))
-        _answer(world, event.request, "wrong id or PIN")
+        answer(world, event.request, say(Code.WRONG_PIN))
 
 
 # -- within ------------------------------------------------------------------------------------------------------------
@@ -295,24 +293,53 @@ def _note(world: World, desk: Desk, news: AgentNews) -> None:
 def _desk(world: World, request: ev.Request) -> Desk | None:
     desk = world.desks.get(request.agent)
     if desk is None or not desk.agent.enabled:
-        _answer(world, request, f"no agent {request.agent!r}: import or enable the agent first")
+        answer(world, request, say(Code.NO_AGENT, agent=request.agent))
         return None
     return desk
 
 
-def _signed_in(world: World, request: ev.Request) -> Desk | None:
+def signed_in(world: World, request: ev.Request) -> Desk | None:
+    """The desk of who asks; one who is not signed in is told so."""
     desk = _desk(world, request)
     if desk is not None and desk.phone is None:
-        _answer(world, request, "not signed in: sign in first")
+        answer(world, request, say(Code.NOT_SIGNED_IN))
         return None
     return desk
 
 
-def _answer(world: World, request: ev.Request, error: str | None = None) -> None:
+def answer(world: World, request: ev.Request, error: Said | None = None) -> None:
+    """Answer a request once: granted, or why not."""
     if request.channel is not None and request.seq is not None:
         world.do(Say(channel=request.channel, seq=request.seq, word="ok" if error is None else "denied"))
     else:
         world.do(Reply(request=request, error=error))
+
+
+def why_not_free(world: World, desk: Desk) -> Said | None:
+    """Why this agent, who is signed in, can't take up a call of their own choice; a pause or a wrap-up is theirs to end."""
+    if not world.linked:
+        return say(Code.NO_LINK)
+    phone = world.phone(desk.phone or "")
+    if desk.legs or phone.channels:
+        return say(Code.ON_THE_PHONE)
+    if desk.reserved_for is not None or phone.reserved_for is not None:
+        return say(Code.CALLER_COMING)
+    if not phone.reachable:
+        return say(Code.PHONE_UNREACHABLE, phone=phone.id)
+    return None
+
+
+def name(world: World, agent: AgentId) -> str:
+    """What the agent is called."""
+    desk = world.desks.get(agent)
+    return desk.agent.name if desk is not None else agent
+
+
+def end_wrap_up(world: World, desk: Desk) -> None:
+    """The agent's wrap-up, if they are in one, is over."""
+    world.timers.clear(("wrap_up", desk.id))
+    desk.wrap_up_until = None
+    world.touch_desk(desk)
 
 
 def unlisted(agent_id: AgentId) -> Agent:

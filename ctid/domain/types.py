@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from ctid.domain.said import Said
+
 #: The first Linkedid Asterisk gave the call; unique within one PBX.
 CallId = str
 #: The site's own key of an agent, as imported.
@@ -101,6 +103,8 @@ class Rule(StrEnum):
     TICKET_OWNER = "ticket_owner"
     LEAST_TALK = "least_talk"
     TALK_SHARE = "talk_share"
+    PICKED = "picked"  # the agent took a caller who waited
+    DIALLED = "dialled"  # the agent had ctid make the call
 
 
 class AgentState(StrEnum):
@@ -226,6 +230,7 @@ class Policy:
     callback_tries: int = 3  # of reaching the customer
     callback_expires_seconds: float = 86400.0
     callback_most: int = 100  # open at once
+    originates: bool = False  # there is a second AMI user, which may make calls
     reservation_slack_seconds: float = 5.0  # past ring time: the PBX never said what became of the offer
 
 
@@ -474,4 +479,4 @@ class Pop:
     file: CallerFile = field(default=UNKNOWN_CALLER)
     ticket: Ticket | None = None
     decision: Decision | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Said, ...] = ()

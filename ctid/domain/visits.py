@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ctid.domain import callbacks, keeping, leaving, legs, missed, serving
+from ctid.domain import callbacks, choosing, keeping, leaving, legs, missed, serving
 from ctid.domain import events as ev
 from ctid.domain.actions import LookUpCaller, NoteCallEnded, NoteOddity
 from ctid.domain.call import Call, Hold, Phase, outcome_of
@@ -72,7 +72,7 @@ def on_call_entered(world: World, event: ev.CallEntered) -> None:
         call.dialled = event.dialled or call.dialled
     call.entered = True
     call.recording_path = call.recording_path or event.recording
-    if call.direction is Direction.OUTBOUND and not known and not call.calls_back:
+    if call.direction is Direction.OUTBOUND and not known and not call.made:
         look_up(world, call, event.at)
     if call.direction is event.direction is Direction.INBOUND:
         if call.line is None or event.dialled != call.entered_by:  # told again, they stay on the line they went on to
@@ -250,12 +250,13 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
             keeping.measure(world, call, recording.path)
     _end(world, call, event.at)
     missed.note(world, call, event.at)
-    if call.calls_back:
+    if call.made:
         callbacks.on_attempt_over(world, call, event.at, event.certainty)
 
 
 def _end(world: World, call: Call, at: float) -> None:
     call.ended_at = at
+    choosing.not_rung(world, call)
     world.move(call, Phase.ENDED)
     world.serve = world.serve or bool(world.callbacks)  # a customer who is to be called back may have been on this call
     for what in ("wait", "round", "owner", "lookup", "overflow", "closing", "announce", "callback_offer"):

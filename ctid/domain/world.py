@@ -21,6 +21,7 @@ from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.events import Request
 from ctid.domain.invain import InVain
 from ctid.domain.ledger import Ledger
+from ctid.domain.said import Code, Said, say
 from ctid.domain.seating import Seating
 from ctid.domain.timers import Timers
 from ctid.domain.types import (
@@ -53,6 +54,11 @@ def as_written(_number: str) -> str | None:
     return None
 
 
+def as_it_is(number: str) -> str | None:
+    """How a trunk without habits dials a number: as it is, if it is digits."""
+    return number if number.isascii() and number.isdigit() else None
+
+
 #: A deadline: what falls due, and for whom.
 Deadline = tuple[str, str]
 
@@ -63,6 +69,8 @@ class World:
     lines: tuple[Line, ...]
     pbx: str
     normalise: Callable[[str], str | None] = as_written
+    dialled: Callable[[str], str | None] = as_it_is
+    dials: int = 0  # calls made because an agent asked for them
     linked: bool = False
     lost_at: float | None = None
     desks: dict[AgentId, Desk] = field(default_factory=dict)
@@ -215,15 +223,15 @@ class World:
         )
         self.do(ShowPop(pop=leg.pop))
 
-    def _notices(self, call: Call, at: float) -> tuple[str, ...]:
+    def _notices(self, call: Call, at: float) -> tuple[Said, ...]:
         """What whoever takes this call should know besides who it is."""
         if call.direction is not Direction.INBOUND:
             return call.notices
         notices = list(call.notices)
         if vain := self.in_vain.times(call, at):
-            notices.append(f"Rang in vain {'once' if vain == 1 else f'{vain} times'} today.")
+            notices.append(say(Code.IN_VAIN, count=vain))
         if call.file.contact is None and call.file.matches:
-            notices.append(f"{len(call.file.matches)} people share this number.")
+            notices.append(say(Code.NUMBER_SHARED, count=len(call.file.matches)))
         if call.customer_id is not None:
             others = sum(
                 other.customer_id == call.customer_id and other.live and other.direction is Direction.INBOUND
@@ -231,7 +239,7 @@ class World:
                 if other is not call
             )
             if others:
-                notices.append(f"{others} more {'call' if others == 1 else 'calls'} of this customer at this moment.")
+                notices.append(say(Code.MORE_CALLS, count=others))
         return tuple(notices)
 
     def settle(self, at: float) -> list[Action]:

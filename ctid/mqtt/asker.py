@@ -18,6 +18,7 @@ from ctid.domain.types import AgentId
 from ctid.languages import _
 from ctid.mqtt import topics
 from ctid.mqtt.topics import PREFIX, Message
+from ctid.saying import told
 
 #: What the asker must be told of.
 RESULTS = f"{PREFIX}/agents/+/result"
@@ -39,6 +40,8 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None
     ok: bool
     error: str | None = None
+    code: str | None = None
+    fields: dict[str, str | int] = {}
 
 
 class Asker:
@@ -72,7 +75,9 @@ class Asker:
             return _("ctid did not answer; look whether it was done before you try again.")
         finally:
             del self._asked[f"{PREFIX}/agents/{agent}/result", id_]
-        return None if result.ok else result.error or _("ctid refused without a reason.")
+        if result.ok:
+            return None
+        return told(result.code or "", result.fields) or result.error or _("ctid refused without a reason.")
 
     def take(self, topic: str, payload: bytes) -> None:
         """One message from a topic of ``RESULTS``. Never raises; what is no answer, or nobody waits for, is dropped."""

@@ -26,6 +26,7 @@ from structlog import get_logger
 from ctid import __version__, metrics
 from ctid.config import Settings
 from ctid.domain.events import Event, Request
+from ctid.domain.said import Said
 from ctid.domain.types import AgentId, AgentStatus, CallRecord, Pop, PopState, Waiting
 from ctid.mqtt import topics
 from ctid.mqtt.flood import MOST_A_SECOND, Flood, Verdict
@@ -111,7 +112,7 @@ class MqttDoor:
         """Publish the newest books on a call, and whether its caller could be picked up."""
         self._put(Kind.CALL, call.id, lambda: topics.call_message(call, waiting), gather=_GATHER_SECONDS)
 
-    def reply(self, request: Request, error: str | None) -> None:
+    def reply(self, request: Request, error: Said | None) -> None:
         """Answer an MQTT command; ``error`` is ``None`` when it was carried out."""
         self._answer(lambda: topics.result_message(request.agent, request.id, error))
 

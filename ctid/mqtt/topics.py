@@ -18,8 +18,10 @@ import msgspec
 from ctid.calljson import call_json, decision_json, iso, seconds
 from ctid.config import AGENT_ID
 from ctid.domain.events import (
+    DialAsked,
     Event,
     PauseAsked,
+    PickupAsked,
     Request,
     ResumeAsked,
     SignInAsked,
@@ -27,7 +29,9 @@ from ctid.domain.events import (
     WrapUpEndAsked,
     WrapUpExtensionAsked,
 )
+from ctid.domain.said import Said
 from ctid.domain.types import AgentId, AgentStatus, CallId, CallRecord, Contact, Pop, Ticket, Waiting
+from ctid.saying import sentence
 
 PREFIX = "ctid/v1"
 #: What the door listens to, and nothing else.
@@ -36,13 +40,16 @@ LARGEST_COMMAND = 16 * 1024
 LONGEST_ID = 64
 LONGEST_REASON = 100
 LONGEST_EXTENSION = 3600.0
+LONGEST_NUMBER = 64
+#: Of a ticket or a contact: the site's own key, as imported.
+LONGEST_KEY = 200
 
 #: What may be one level of a topic: no ``+ # /``, no space, no NUL. PBX names in call ids hold the same characters.
 ID = AGENT_ID
 # The dialplan keeps letters, digits, _ and - of an endpoint and drops the rest.
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_AGENT_COMMANDS_TO_COME = ("pickup", "dial", "transfer", "relink", "record_pause", "record_resume")
+_AGENT_COMMANDS_TO_COME = ("record_pause", "record_resume")
 _CALL_COMMANDS_TO_COME = ("prioritise", "move", "listen", "whisper", "barge")
 
 
@@ -81,7 +88,8 @@ def pop_message(pop: Pop, web_url: str) -> Message:
             "ticket": _ticket(newest, web_url) if newest else None,
             "history": [_ticket(ticket, web_url) for ticket in pop.file.history],
             "decision": decision_json(pop.decision) if pop.decision else None,
-            "notices": list(pop.notices),
+            "notices": [sentence(notice) for notice in pop.notices],
+            "notes": [_said(notice) for notice in pop.notices],
             "at": iso(pop.at),
         },
     )
@@ -128,9 +136,10 @@ def node_message(node: str, *, up: bool, acting: bool, pbx_connected: bool, vers
     )
 
 
-def result_message(agent: AgentId, request_id: str | None, error: str | None) -> Message:
+def result_message(agent: AgentId, request_id: str | None, error: Said | None) -> Message:
     """The answer to an agent's command. Raises ``ValueError`` for an id that is no topic level."""
-    return _result(_agent_result(agent), request_id, error)
+    answer = {"id": request_id, "ok": error is None, "error": sentence(error) if error is not None else None}
+    return _message(_agent_result(agent), answer if error is None else answer | _said(error))
 
 
 def command_message(agent: AgentId, request_id: str, command: str, fields: Mapping[str, Any]) -> Message:
@@ -139,11 +148,12 @@ def command_message(agent: AgentId, request_id: str, command: str, fields: Mappi
 
 
 def refusal_message(refusal: Refusal) -> Message:
-    return _result(refusal.topic, refusal.id, refusal.error)
+    return _message(refusal.topic, {"id": refusal.id, "ok": False, "error": refusal.error})
 
 
-def _result(topic: str, request_id: str | None, error: str | None) -> Message:
-    return _message(topic, {"id": request_id, "ok": error is None, "error": error})
+def _said(said: Said) -> dict[str, Any]:
+    """What was said by its code, for those who say it in another language."""
+    return {"code": said.code.value, "fields": dict(said.fields)}
 
 
 def _agent_result(agent: AgentId) -> str:
@@ -299,6 +309,40 @@ def _extend(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
     return WrapUpExtensionAsked(at=at, request=request, seconds=float(more))
 
 
+def _pickup(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    return PickupAsked(at=at, request=request, call_id=_call_of(asked, "pickup"))
+
+
+def _dial(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    number = _text(asked, "number", LONGEST_NUMBER)
+    if number is None:
+        raise _UnusableError("dial needs a number; send number as text")
+    return DialAsked(
+        at=at,
+        request=request,
+        number=number,
+        ticket_id=_text(asked, "ticket_id", LONGEST_KEY),
+        contact_id=_text(asked, "contact_id", LONGEST_KEY),
+    )
+
+
+def _call_of(asked: Mapping[str, Any], command: str) -> CallId:
+    call_id = asked.get("call_id")
+    if not isinstance(call_id, str) or not ID.fullmatch(call_id):
+        raise _UnusableError(f"{command} needs a call; send call_id as the call's id")
+    return call_id
+
+
+def _text(asked: Mapping[str, Any], key: str, longest: int) -> str | None:
+    """One line, stripped; ``None`` where it is not given."""
+    given = asked.get(key)
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given.strip() or len(given) > longest or not given.isprintable():
+        raise _UnusableError(f"{key} is not usable; send it as one line of 1 to {longest} characters, or leave it out")
+    return given.strip()
+
+
 _MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
     "sign_in": _sign_in,
     "sign_out": lambda at, request, _: SignOutAsked(at=at, request=request),
@@ -306,4 +350,6 @@ _MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
     "resume": lambda at, request, _: ResumeAsked(at=at, request=request),
     "wrap_up_done": lambda at, request, _: WrapUpEndAsked(at=at, request=request),
     "wrap_up_extend": _extend,
+    "pickup": _pickup,
+    "dial": _dial,
 }

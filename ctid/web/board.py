@@ -60,6 +60,13 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None = None
 
 
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice by its code and fields, for ``saying.told``."""
+
+    code: str
+    fields: dict[str, str | int] = {}
+
+
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     subject: str
@@ -81,6 +88,7 @@ class Pop(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[Ticket, ...] = ()
     decision: msgspec.Raw = msgspec.Raw(b"null")
     notices: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     at: str | None = None
 
 

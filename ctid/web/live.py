@@ -22,6 +22,7 @@ from ctid.db import session
 from ctid.db.session import DatabaseFault
 from ctid.db.users import User
 from ctid.domain.types import AgentId, Candidate, Decision, Rule, Skip
+from ctid.saying import told
 from ctid.web.board import Contact, Pop, State, Ticket, View
 from ctid.web.guards import same_origin
 from ctid.web.identity import cookie_name, user_of
@@ -158,8 +159,15 @@ def _pop(pop: Pop, names: Mapping[AgentId, str]) -> dict[str, Any]:
         "ticket": _ticket(pop.ticket, names) if pop.ticket else None,
         "history": [_ticket(one, names) for one in pop.history if pop.ticket is None or one.id != pop.ticket.id],
         "why": explaining.why(decision, names) if decision else None,
-        "notices": list(pop.notices),
+        "notices": _notices(pop),
     }
+
+
+def _notices(pop: Pop) -> list[str]:
+    """Each in the language of the moment; as the daemon said it, where no sentence of ours is known."""
+    if len(pop.notes) != len(pop.notices):
+        return list(pop.notices)
+    return [told(note.code, note.fields) or said for note, said in zip(pop.notes, pop.notices, strict=True)]
 
 
 def _contact(contact: Contact) -> dict[str, Any]:

@@ -54,6 +54,8 @@ WORDS: Mapping[str, str] = {
     "ticket_owner": say_later("Ticket owner"),
     "least_talk": say_later("Least talk today"),
     "talk_share": say_later("Least share of talk today"),
+    "picked": say_later("Picked up"),
+    "dialled": say_later("Called by the agent"),
     # people
     "agent": say_later("Agent"),
     "supervisor": say_later("Supervisor"),

@@ -20,6 +20,7 @@ CALL = Originate(
     caller="4001",
     seconds=19.2,
     customer_seconds=45,
+    title="Callback",
 )
 
 

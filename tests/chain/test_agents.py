@@ -90,7 +90,7 @@ async def test_wrap_up_follows_a_call_can_be_extended_and_ended(centre: Centre) 
     await centre.listener.becomes(agent, "idle")
     refused = await centre.listener.command(agent, "wrap_up_extend", seconds=60)
     assert not refused["ok"]
-    assert "not in wrap-up" in refused["error"]
+    assert "not in wrap-up" in refused["error"], refused
 
 
 async def test_wrap_up_ends_by_itself(centre: Centre) -> None:

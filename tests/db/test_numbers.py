@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctid.db.numbers import dial_back, normalise
+from ctid.db.numbers import dial_back, dialled, normalise
 
 MOBILE = "+8613800138000"
 
@@ -135,3 +135,34 @@ def test_what_could_cost_or_harm_someone_is_never_called_back(number, country):
 def test_what_is_dialled_back_is_digits_whatever_came(text, country):
     dialled = dial_back(normalise(text, country), country)
     assert dialled is None or (dialled.isascii() and dialled.isdigit())
+
+
+@pytest.mark.parametrize(
+    ("written", "country", "national", "e164"),
+    [
+        ("138 0013-8000", "CN", "13800138000", "+8613800138000"),
+        ("9 13800138000", "CN", "13800138000", "+8613800138000"),  # with the outside line's prefix
+        ("+86 21 5564 0000", "CN", "02155640000", "+862155640000"),
+        ("\uff10\uff12\uff11 55640000", "CN", "02155640000", "+862155640000"),
+        ("+49 30 123456", "CN", "004930123456", "+4930123456"),  # another country's, by the way out of this one
+        ("10086", "CN", "10086", "10086"),
+        ("110", "CN", "110", "110"),
+        ("8001", "CN", "8001", "8001"),
+        ("13800138000", None, "13800138000", "13800138000"),
+        ("+8613800138000", None, "+8613800138000", "+8613800138000"),
+    ],
+)
+def test_a_number_a_person_wrote_is_called_as_the_trunk_dials_it(written, country, national, e164):
+    assert dialled(written, country, "9") == national
+    assert dialled(written, country, "9", international=True) == e164
+
+
+@pytest.mark.parametrize("written", ["", "abc", "12", "+", "1" * 40, "+499001234567", "PJSIP/trunk"])
+def test_nonsense_and_premium_rates_are_not_called(written):
+    assert dialled(written, "CN", "9") is None
+
+
+@given(st.text(), st.sampled_from(["CN", "DE", "US", None]), st.booleans())
+def test_what_is_called_is_digits_whatever_was_written(text, country, international):
+    number = dialled(text, country, "9", international=international)
+    assert number is None or (number.isascii() and number.removeprefix("+").isdigit() and len(number) >= 3)

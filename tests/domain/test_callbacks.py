@@ -26,6 +26,7 @@ from ctid.domain.types import (
     Skip,
     Via,
 )
+from ctid.saying import sentence
 from tests.domain.desk import MORNING, SUPPORT, Centre, file, last_pop, of, pops, rung
 
 LINE = replace(SUPPORT, callback=True, callback_sound="press-1")
@@ -321,7 +322,7 @@ def test_the_agents_screen_shows_whom_they_will_call_back_and_why() -> None:
     assert (pop.agent, pop.state, pop.caller, pop.call_id) == ("ann", PopState.RINGING, NUMBER, call)
     assert pop.ticket is not None
     assert pop.decision is not None
-    assert pop.notices[0].startswith("Callback: asked for at 09:00")
+    assert sentence(pop.notices[0]).startswith("Callback: asked for at 09:00")
     assert centre.state("ann") is AgentState.RINGING
     centre.customer_rings(call, leg)
     assert last_pop(centre.log).state is PopState.ANSWERED

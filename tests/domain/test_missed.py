@@ -6,13 +6,20 @@ from collections.abc import Iterable
 
 from ctid.domain import actions as act
 from ctid.domain import events as ev
+from ctid.domain.said import Code
 from ctid.domain.types import Agent, CallerFile, Contact, Outcome, Pop, PopState
+from ctid.saying import sentence
 from tests.domain.desk import Centre, file, last_pop, of
 from tests.domain.test_visits import restarted
 
 
+def said(pop: Pop) -> tuple[str, ...]:
+    """The pop's notices as whoever reads English reads them."""
+    return tuple(sentence(notice) for notice in pop.notices)
+
+
 def missed(made: Iterable[act.Action]) -> list[Pop]:
-    return [a.pop for a in of(act.ShowPop, made) if any(n.startswith("Missed call") for n in a.pop.notices)]
+    return [a.pop for a in of(act.ShowPop, made) if any(n.code is Code.MISSED_CALL for n in a.pop.notices)]
 
 
 def in_vain(centre: Centre, call: str, who: CallerFile | None = None) -> list[act.Action]:
@@ -31,7 +38,7 @@ def test_the_owner_is_told_of_a_call_nobody_answered_and_the_books_keep_whose_it
     centre = Centre("ann", "bob")
     [pop] = missed(in_vain(centre, "1", file("bob")))
     assert (pop.agent, pop.call_id, pop.state) == ("bob", "1", PopState.ENDED)
-    assert pop.notices == ("Missed call: rang at 09:00 for 0:42, nobody answered.",)
+    assert said(pop) == ("Missed call: rang at 09:00 for 0:42, nobody answered.",)
     assert pop.file.contact is not None
     assert pop.ticket is not None
     assert (centre.calls["1"].outcome, centre.calls["1"].owner) == (Outcome.ABANDONED, "bob")
@@ -78,13 +85,13 @@ def test_the_next_pop_says_how_often_the_caller_rang_in_vain_today():
         in_vain(centre, f"v{number}", file("ann"))
         centre.arrive(f"a{number}", file("ann"))
         leg = centre.rings(f"a{number}", "ann")
-        assert last_pop(centre.log).notices == (notice,)
+        assert said(last_pop(centre.log)) == (notice,)
         centre.answers(f"a{number}", leg)
         centre.hangs_up(f"a{number}", leg)
     centre.wait(24 * 3600)
     centre.arrive("tomorrow", file("ann"))
     centre.rings("tomorrow", "ann")
-    assert last_pop(centre.log).notices == ()
+    assert said(last_pop(centre.log)) == ()
 
 
 def test_how_often_outlives_a_restart():
@@ -96,7 +103,7 @@ def test_how_often_outlives_a_restart():
     heir.tell(ev.LinkOpened(at=heir.now))
     heir.arrive("1", file("ann"))
     heir.rings("1", "ann")
-    assert last_pop(heir.log).notices == ("Rang in vain 3 times today.",)
+    assert said(last_pop(heir.log)) == ("Rang in vain 3 times today.",)
 
 
 def test_a_shared_number_and_other_calls_of_the_customer_are_noticed():
@@ -105,7 +112,7 @@ def test_a_shared_number_and_other_calls_of_the_customer_are_noticed():
     shared = CallerFile(number="+861", customer_id="k1", matches=people)
     centre.arrive("1", shared)
     centre.rings("1", "ann")
-    assert last_pop(centre.log).notices == ("2 people share this number.",)
+    assert said(last_pop(centre.log)) == ("2 people share this number.",)
     centre.arrive("2", file(None))
     centre.rings("2", "bob")
-    assert last_pop(centre.log).notices == ("1 more call of this customer at this moment.",)
+    assert said(last_pop(centre.log)) == ("1 more call of this customer at this moment.",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ctid.domain import actions as act
 from ctid.domain import events as ev
+from ctid.domain.said import Code, say
 from ctid.domain.types import (
     AgentState,
     Certainty,
@@ -281,7 +282,7 @@ def test_nobody_sits_down_at_a_phone_in_the_midst_of_anothers_call():
     centre = Centre("ann", "bob")
     leg = answered(centre)
     [refused] = of(act.Reply, centre.sign_in("bob", "ann"))
-    assert refused.error == "phone ann is in a call: sign in there when it is over"
+    assert refused.error == say(Code.PHONE_IN_CALL, phone="ann")
     centre.hangs_up("1", leg)
     [granted] = of(act.Reply, centre.sign_in("bob", "ann"))
     assert granted.error is None
@@ -355,7 +356,7 @@ def test_guessing_pins_is_stopped_whoever_signs_in_between_and_however_many_ask_
 def test_an_agent_nobody_knows_is_told_what_to_do():
     centre = Centre("ann")
     [reply] = of(act.Reply, centre.sign_in("zoe"))
-    assert reply.error == "no agent 'zoe': import or enable the agent first"
+    assert reply.error == say(Code.NO_AGENT, agent="zoe")
 
 
 def test_an_agent_taken_off_the_roster_is_signed_out():

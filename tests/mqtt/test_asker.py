@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ctid.domain.events import Event, PauseAsked, ResumeAsked
+from ctid.domain.said import Code, Said, say
 from ctid.mqtt import asker as asker_module
 from ctid.mqtt.asker import RESULTS, Asker
 from ctid.mqtt.subscriber import Subscriber
@@ -47,7 +48,7 @@ async def asked(door: Door, number: int = 1) -> list[Event]:
     return door.asked
 
 
-def answered(door: Door, event: Event, error: str | None = None) -> None:
+def answered(door: Door, event: Event, error: Said | None = None) -> None:
     assert isinstance(event, PauseAsked | ResumeAsked)
     door.door.reply(event.request, error)
 
@@ -65,17 +66,31 @@ async def test_what_the_daemon_refused_is_answered_with_its_line(door: Door, web
     assert "reason" in (await web.asker.ask("7", "pause") or "")
     asking = asyncio.create_task(web.asker.ask("7", "resume"))
     [event] = await asked(door)
-    answered(door, event, "not signed in: sign in first")
-    assert await asking == "not signed in: sign in first"
+    answered(door, event, say(Code.AGENT_BUSY, agent="Zoë %(x)s"))
+    assert await asking == "Zoë %(x)s is busy; try again later, or choose another colleague."
+
+
+async def test_an_answer_whose_code_nobody_knows_is_shown_as_the_daemon_said_it(
+    door: Door, web: Web, listener: Listener
+) -> None:
+    for odd in ({"code": "new"}, {"code": "agent_busy", "fields": {}}, {"code": "agent_busy", "fields": {"agent": 7}}):
+        asking = asyncio.create_task(web.asker.ask("7", "resume"))
+        await until(lambda: door.asked, "the daemon is asked")
+        event = door.asked.pop()
+        assert isinstance(event, ResumeAsked)
+        await listener.says("agents/7/result", {"id": event.request.id, "ok": False, "error": "7 is busy", **odd})
+        assert (await asking or "").startswith("7 is busy")
 
 
 async def test_two_at_once_each_get_their_own_answer(door: Door, web: Web) -> None:
     first = asyncio.create_task(web.asker.ask("7", "pause", reason="one"))
     second = asyncio.create_task(web.asker.ask("7", "pause", reason="two"))
     events = {event.reason: event for event in await asked(door, 2) if isinstance(event, PauseAsked)}
-    answered(door, events["two"], "two")
+    answered(door, events["two"], say(Code.NO_WRAP_UP))
     answered(door, events["one"])
-    assert await asyncio.gather(first, second) == [None, "two"]
+    done, refused = await asyncio.gather(first, second)
+    assert done is None
+    assert "not in wrap-up" in (refused or "")
 
 
 async def test_an_answer_that_does_not_come_is_said_and_the_command_is_not_sent_again(

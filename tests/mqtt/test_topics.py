@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctid.domain.events import (
+    DialAsked,
     Event,
     PauseAsked,
+    PickupAsked,
     Request,
     ResumeAsked,
     SignInAsked,
@@ -43,6 +45,12 @@ def parsed(command: dict[str, object] | bytes, topic: str = AGENT) -> Event | Re
         ({"command": "pause", "reason": " 午饭 "}, PauseAsked(at=5.0, request=ASKED, reason="午饭")),
         ({"command": "resume", "more": 1}, ResumeAsked(at=5.0, request=ASKED)),
         ({"command": "wrap_up_done"}, WrapUpEndAsked(at=5.0, request=ASKED)),
+        ({"command": "pickup", "call_id": "17.1"}, PickupAsked(at=5.0, request=ASKED, call_id="17.1")),
+        ({"command": "dial", "number": " 10086 "}, DialAsked(at=5.0, request=ASKED, number="10086")),
+        (
+            {"command": "dial", "number": "+86 138", "ticket_id": "T1", "contact_id": "客1"},
+            DialAsked(at=5.0, request=ASKED, number="+86 138", ticket_id="T1", contact_id="客1"),
+        ),
         ({"command": "wrap_up_extend", "seconds": 60}, WrapUpExtensionAsked(at=5.0, request=ASKED, seconds=60.0)),
     ],
 )
@@ -80,6 +88,15 @@ def test_a_command_of_the_contract_becomes_its_event(command: dict[str, object],
         ({"command": "wrap_up_extend", "seconds": 0}, "seconds"),
         ({"command": "wrap_up_extend", "seconds": 3601}, "seconds"),
         (b'{"id":"a1","command":"wrap_up_extend","seconds":1e999}', "no JSON"),
+        ({"command": "pickup"}, "call_id"),
+        ({"command": "pickup", "call_id": "a/b"}, "call_id"),
+        ({"command": "pickup", "call_id": 7}, "call_id"),
+        ({"command": "dial"}, "number"),
+        ({"command": "dial", "number": 110}, "number"),
+        ({"command": "dial", "number": "1\n2"}, "number"),
+        ({"command": "dial", "number": "1" * 65}, "number"),
+        ({"command": "dial", "number": "10086", "ticket_id": ""}, "ticket_id"),
+        ({"command": "dial", "number": "10086", "contact_id": ["c"]}, "contact_id"),
         *(({"command": name}, "not served") for name in topics._AGENT_COMMANDS_TO_COME),
     ],
 )
@@ -127,10 +144,11 @@ def test_no_topic_and_no_payload_breaks_the_parser_or_picks_the_answers_topic(su
         st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     ),
-    st.sampled_from(["sign_in", "pause", "wrap_up_extend", "transfer"]),
+    st.sampled_from(["sign_in", "pause", "wrap_up_extend", "pickup", "dial", "transfer", "relink"]),
 )
 def test_a_command_with_any_values_is_an_event_or_one_line(value: object, name: str) -> None:
-    outcome = parsed({"command": name, "phone": value, "reason": value, "seconds": value})
+    fields = ("phone", "reason", "seconds", "call_id", "number", "ticket_id", "contact_id", "to", "kind", "new")
+    outcome = parsed({"command": name, **dict.fromkeys(fields, value)})
     assert outcome is not None
     if isinstance(outcome, Refusal):
         assert "\n" not in outcome.error
