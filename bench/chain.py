@@ -134,12 +134,8 @@ class Bench:
             "ctid": (f"138{n:08d}" for n in itertools.count()),
             "queue": (f"139{n:08d}" for n in itertools.count()),
         }
+        self._port = at_one_port(self.site)
         etc = self.site.asterisk.folder / "etc"
-        self._port = next(iter(self.site.asterisk.phones.values()))
-        phones = (etc / "pjsip.conf").read_text(encoding="utf-8")
-        for port in self.site.asterisk.phones.values():
-            phones = phones.replace(f"@127.0.0.1:{port}\n", f"@127.0.0.1:{self._port}\n")
-        (etc / "pjsip.conf").write_text(phones, encoding="utf-8")
         with (etc / "extensions.conf").open("a", encoding="utf-8") as dialplan:
             dialplan.write(_DIALPLAN)
         with (etc / "queues.conf").open("a", encoding="utf-8") as queues:
@@ -262,6 +258,17 @@ class Bench:
     def _phones(self) -> SippAgent:
         """All the agents' phones, with a log of their own for each load."""
         return SippAgent(self._sipp, "phones", self._port, ring=RING, talk=TALK)
+
+
+def at_one_port(site: Site) -> int:
+    """Have all phones of a site that is not started yet be one SIPp process; its port."""
+    file = site.asterisk.folder / "etc" / "pjsip.conf"
+    one = next(iter(site.asterisk.phones.values()))
+    phones = file.read_text(encoding="utf-8")
+    for port in site.asterisk.phones.values():
+        phones = phones.replace(f"@127.0.0.1:{port}\n", f"@127.0.0.1:{one}\n")
+    file.write_text(phones, encoding="utf-8")
+    return one
 
 
 def _known(agents: Sequence[str]) -> dict[str, str]:

@@ -129,14 +129,8 @@ def _axe() -> str:
 
 async def denied(page: Page) -> list[str]:
     """What axe-core finds that shuts people out, serious and critical findings only: rule, what to do, where; best empty."""
-    session = await page.context.new_cdp_session(
-        page
-    )  # the debugger's own door: the page's policy forbids scripts of others
-    try:
-        await _evaluated(session, _axe())
-        found = json.loads(await _evaluated(session, "axe.run().then((found) => JSON.stringify(found.violations))"))
-    finally:
-        await session.detach()
+    await told_by(page, _axe() + "; null")
+    found = json.loads(await told_by(page, "axe.run().then((found) => JSON.stringify(found.violations))"))
     return [
         f"{one['id']}: {one['help']}: {'; '.join(node['target'][0] for node in one['nodes'][:5])}"
         for one in found
@@ -144,8 +138,14 @@ async def denied(page: Page) -> list[str]:
     ]
 
 
-async def _evaluated(session: Any, script: str) -> Any:
-    answer = await session.send("Runtime.evaluate", {"expression": script, "awaitPromise": True, "returnByValue": True})
+async def told_by(page: Page, script: str) -> Any:
+    """What a script gives (or its promise), run by the debugger's own door: the page's policy would forbid it."""
+    debugger = await page.context.new_cdp_session(page)
+    try:
+        asked = {"expression": script, "awaitPromise": True, "returnByValue": True}
+        answer = await debugger.send("Runtime.evaluate", asked)
+    finally:
+        await debugger.detach()
     if "exceptionDetails" in answer:
         raise PlaywrightError(str(answer["exceptionDetails"].get("exception", answer["exceptionDetails"])))
     return answer["result"].get("value")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import chain, deciding, reading, streams
+from bench import chain, deciding, desktops, reading, streams
 from bench.__main__ import BEGIN, END, PAGE, page
 from bench.figures import Figure, alternate, differences, percentile, ratios, shown, table
 from bench.floor import floor
@@ -145,3 +145,9 @@ def test_the_page_keeps_its_words_and_gets_the_new_figures() -> None:
     new = page(old, {"cpu": "fast", "cores": "2"}, [figure])
     assert new == f"What is measured.\n{BEGIN}Machine: cpu fast, cores 2.\n\n{table([figure])}\n{END}What it says.\n"
     assert page(PAGE.read_text(encoding="utf-8"), {"cpu": "fast"}, [figure]).count("Machine:") == 1
+
+
+def test_a_caller_is_shown_when_their_name_was_first_painted_and_one_who_never_was_is_left_out() -> None:
+    rang = [_sip(at, "SIP/2.0 180 Ringing", number, sent=True) for at, number in ((10.0, "1"), (20.0, "2"))]
+    painted = [("Caller", 9_000.0), ("Caller 1", 10_040.0), ("Caller 1", 10_900.0)]
+    assert desktops.paints(rang, painted, ["1", "2"]) == pytest.approx((40.0,))
