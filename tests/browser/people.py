@@ -6,6 +6,9 @@ LI, WANG, ZHANG, CHIEF, ADMIN = "liwei", "wangfang", "zhangmin", "chief", "admin
 USERS = {LI: "agent1", WANG: "agent2", ZHANG: "agent3"}
 
 CHEN, LIU, SHARED, STRANGER = "13800138001", "13800138002", "02155667700", "02155667788"
+#: Callers whose newest ticket is Wang Fang's, one for each test that needs her to be rung: who answers owns the next ticket.
+WANGS = ("周海", "吴敏", "Maria Costa", "郑强", "孙丽", "Tom Hale", "钱立", "冯雪", "Ines Moreau", "褚健")
+NUMBERS = {name: f"1391000{n:04d}" for n, name in enumerate(WANGS)}
 CSV = {
     "agents": "id,name,phone,level,pin,lines,email\n"
     + "".join(f"{a},{n},{a},2,{1000 + i},,\n" for i, (a, n) in enumerate(AGENTS.items(), 1)),
@@ -20,6 +23,7 @@ CSV = {
         f"P2,C2,Liu Yang,IT,Administrator,2,{LIU},\n"
         f"P3,C3,Anna Berg,Dispatch,Shift lead,,{SHARED},\n"
         f"P4,C4,和丽,仓库,主管,,{SHARED},\n"
+        + "".join(f"W{n},C3,{name},仓储部,,,{NUMBERS[name]},\n" for n, name in enumerate(WANGS))
     ),
     "tickets": (
         "id,customer_id,contact_id,owner,subject,category,severity,status,created_at,resolved_at\n"
@@ -28,5 +32,9 @@ CSV = {
         "0950,C1,P1,agent2,冷却液泄漏,fault,3,closed,2025-12-20 10:00,2025-12-21 16:00\n"
         "1002,C2,P2,agent3,Printer prints blank pages,fault,2,open,2026-03-03 11:00,\n"
         "1003,C3,P3,agent1,Gate barcode reader offline,fault,3,pending,2026-03-04 08:15,\n"
+        + "".join(
+            f"11{n:02d},C3,W{n},agent2,Forklift {n + 1} stands still,fault,2,open,2026-03-05 10:00,\n"
+            for n in range(10)
+        )
     ),
 }

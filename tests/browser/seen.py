@@ -1,0 +1,27 @@
+"""What stands on a desk, in the words of the tests."""
+
+import re
+
+from playwright.async_api import Locator, Page, expect
+
+
+def slot(part: Locator, name: str) -> Locator:
+    return part.locator(f'[data-slot="{name}"]')
+
+
+async def shows(page: Page, who: str, state: str) -> None:
+    """Wait until the desk shows this caller in this state: ringing, answered, ended or withdrawn."""
+    pop = page.locator("#pop")
+    await expect(slot(pop, "who")).to_have_text(who)
+    await expect(slot(pop, "state").first).to_have_class(re.compile(rf"\bmark-{state}\b"))
+    await expect(pop).to_be_visible()
+
+
+async def shows_nobody(page: Page) -> None:
+    await expect(page.locator("#quiet")).to_be_visible()
+    await expect(page.locator("#pop")).to_be_hidden()
+
+
+async def is_now(page: Page, state: str) -> None:
+    """Wait until the bar says the agent is in this state."""
+    await expect(slot(page.locator("#state"), "state")).to_have_class(re.compile(rf"\bmark-{state}\b"))
