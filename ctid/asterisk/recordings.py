@@ -13,13 +13,14 @@ import hashlib
 import os
 import shutil
 import stat
-import struct
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 import structlog
 
+from ctid.asterisk import riff
 from ctid.domain.types import RecordingRecord, RecordingState
 
 log = structlog.get_logger(__name__)
@@ -29,10 +30,6 @@ TOLERANCE: Final = 1.0
 #: Seconds to wait for a file that is not there yet, or whose last bytes are still being written.
 PATIENCE: Final = 3.0
 _LOOK_EVERY: Final = 0.1
-
-_PCM, _ALAW, _ULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
-#: No WAV that Asterisk writes has its sound further in.
-_MOST_CHUNKS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,16 +110,11 @@ def look(file: Path, root: Path, *, digest: bool = False) -> Sound | None:
     A whole file's digest is taken at once, that of a damaged one with ``digest``.
     """
     try:
-        if not file.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
+        stream = opened(file, root)
+        if stream is None:
             return None
-        # The last part may not be a link any more, and a pipe may not make us wait.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            return None
-        with os.fdopen(descriptor, "rb") as stream:
-            sound = _judge(stream, status.st_size)
+        with stream:
+            sound = _judge(stream, os.fstat(stream.fileno()).st_size)
             if sound.fault is not None and not digest:
                 return sound
             stream.seek(0)
@@ -133,6 +125,21 @@ def look(file: Path, root: Path, *, digest: bool = False) -> Sound | None:
         return Sound(size=0, seconds=None, fault=f"it cannot be read: {error.strerror}")
 
 
+def opened(file: Path, root: Path) -> BufferedReader | None:
+    """The regular file, to be read and closed; ``None`` for what is none, and for a link that leads out of the root.
+
+    Raises ``OSError`` for a file that is not there or closed to us.
+    """
+    if not file.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
+        return None
+    # The last part may not be a link any more, and a pipe may not make us wait.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return os.fdopen(descriptor, "rb")
+
+
 def disk_free(root: Path) -> int:
     """Bytes a recording may still take on the disk of ``root``. Raises ``OSError`` where there is no such folder."""
     return shutil.disk_usage(root).free
@@ -140,36 +147,14 @@ def disk_free(root: Path) -> int:
 
 def _judge(stream: BinaryIO, size: int) -> Sound:
     """Set the file's header against its bytes."""
-    head = stream.read(12)
-    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return Sound(size=size, seconds=None, fault="no RIFF/WAVE header")
-    end = int.from_bytes(head[4:8], "little") + 8
-    a_second, length = _chunks(stream)
-    if length is None:
-        return Sound(size=size, seconds=None, fault="no data chunk")
-    if a_second is None:
+    wave = riff.read(stream)
+    if isinstance(wave, str):
+        return Sound(size=size, seconds=None, fault=wave)
+    if wave.form is None:
         return Sound(size=size, seconds=None, fault="its format is none of PCM, u-law and a-law")
-    begin = stream.tell()
-    fault = _fault(size=size, end=end, begin=begin, length=length)
-    there = length if fault is None else size - begin
-    return Sound(size=size, seconds=round(there / a_second, 3), fault=fault)
-
-
-def _chunks(stream: BinaryIO) -> tuple[int | None, int | None]:
-    """Walk to the data chunk's bytes: what fmt says a second takes, and how many bytes data claims."""
-    a_second: int | None = None
-    for _ in range(_MOST_CHUNKS):
-        chunk = stream.read(8)
-        if len(chunk) < 8:
-            break
-        name, length = struct.unpack("<4sI", chunk)
-        if name == b"data":
-            return a_second, length
-        begin = stream.tell()
-        if name == b"fmt ":
-            a_second = _bytes_a_second(stream.read(min(length, 40)))
-        stream.seek(begin + length + length % 2)
-    return a_second, None
+    fault = _fault(size=size, end=wave.end, begin=wave.begin, length=wave.length)
+    there = wave.length if fault is None else size - wave.begin
+    return Sound(size=size, seconds=round(there / wave.form.bytes_a_second, 3), fault=fault)
 
 
 def _fault(*, size: int, end: int, begin: int, length: int) -> str | None:
@@ -186,14 +171,3 @@ def _fault(*, size: int, end: int, begin: int, length: int) -> str | None:
     if end < begin + length or size - end > 1:  # an odd length is padded by one byte
         return "its header claims fewer bytes than there are"
     return None
-
-
-def _bytes_a_second(fmt: bytes) -> int | None:
-    """What one second of sound takes, ``None`` for formats whose bytes do not count time."""
-    if len(fmt) < 16:
-        return None
-    kind, channels, rate, _, block, bits = struct.unpack("<HHIIHH", fmt[:16])
-    if kind == _EXTENSIBLE and len(fmt) >= 26:
-        kind = int.from_bytes(fmt[24:26], "little")
-    right = block == channels * bits // 8 and (kind == _PCM or (kind in (_ALAW, _ULAW) and bits == 8))
-    return rate * block if right and rate * block > 0 else None
