@@ -578,6 +578,7 @@ audit = Table(
     Column("action", String, nullable=False),
     Column("subject", Text),
     Column("changes", JSON(none_as_null=True)),  # {field: [before, after], …} of what people changed
+    Column("context", JSON(none_as_null=True)),  # of a recording: {"pbx", "call", "tickets": […]} at that time
     Column("address", Text),
     Index(None, "user_name", "at"),
     Index(None, "action", "at"),

@@ -7,6 +7,7 @@ by somebody (``by``) has its row in the audit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -386,8 +387,12 @@ class Users:
         user_name: str | None = None,
         subject: str | None = None,
         address: str | None = None,
+        context: Mapping[str, object] | None = None,
     ) -> None:
-        """Keep who did what, like ``sign_in``, ``sign_in_refused`` or ``listen`` with the recording as ``subject``."""
+        """Keep who did what, like ``sign_in``, ``sign_in_refused`` or ``listen`` with the recording as ``subject``.
+
+        ``context`` is what the subject belonged to at that time, as JSON has it.
+        """
         row = {
             "at": instant(at),
             "user_id": user.id if user else None,
@@ -395,6 +400,7 @@ class Users:
             "action": action,
             "subject": subject,
             "address": address,
+            "context": context,
         }
         async with writing(self._engine) as connection:
             await connection.execute(insert(audit).values(row))

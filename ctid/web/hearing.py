@@ -1,7 +1,7 @@
-"""Recordings to listen to: who may, where the file is, and a row in the audit for each listen.
+"""Recordings to listen to: who may, where the file is, its waveform, and a row in the audit for each listen.
 
 Law: who may not hear a recording is told that there is none. The file is the one the books name, below the recordings'
-root, reached by no link and no ``..``; where it lies is never said.
+root, reached by no link and no ``..``; where it lies is never said. A waveform is no listen: no word can be read from it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fastapi import HTTPException
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 
 from ctid.db.recordings import LISTEN, Heard
 from ctid.db.users import User
@@ -22,8 +23,11 @@ from ctid.domain.types import RecordingRecord, RecordingState
 from ctid.languages import _
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
+from ctid.web.sounds import media_type
+from ctid.web.waveforms import Busy
 
-_TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".webm": "audio/webm", ".flac": "audio/flac"}
+DOWNLOAD = "download"
+_PRIVATE = {"cache-control": "private, no-store"}
 
 
 def may_hear(user: User, heard: Heard) -> bool:
@@ -37,10 +41,44 @@ async def audible(of: Room, user: User, recordings: Iterable[RecordingRecord]) -
     return frozenset(heard.id for heard in found.values() if may_hear(user, heard))
 
 
-async def audio(request: Request, user: User, recording_id: str) -> FileResponse:
-    """The recording as an answer that knows byte ranges; 404 where there is none for this user."""
+async def audio(request: Request, user: User, recording_id: str, *, download: bool = False) -> FileResponse:
+    """The recording as an answer that knows byte ranges; 404 where there is none for this user.
+
+    ``download`` gives it as a file to keep, to those who see all.
+    """
+    heard, path = await _found(request, user, recording_id)
+    if download and not may(user, May.HEAR_ALL):
+        raise HTTPException(403, _("Only supervisors keep recordings as files."))
+    # Of several ranges none is heeded, as HTTP allows: no player asks for them, and each costs a part of an answer.
+    if "," in request.headers.get("range", ""):
+        del MutableHeaders(scope=request.scope)["range"]
+    if request.method != "HEAD":
+        await _note(request, user, heard, download=download)
+    return FileResponse(
+        path,
+        media_type=media_type(heard.path),
+        headers=_PRIVATE,
+        filename=f"{heard.id}{path.suffix}" if download else None,
+    )
+
+
+async def waveform(request: Request, user: User, recording_id: str) -> Response:
+    """The recording's waveform as JSON, for whom may hear it; one without a drawable sound has no channels."""
     of = room(request)
-    heard = await of.recordings.one(recording_id) if recording_id.isprintable() else None
+    heard, path = await _found(request, user, recording_id)
+    if heard.state is RecordingState.RECORDING:
+        raise HTTPException(404, _("This call is still being recorded."))
+    try:
+        drawn = await of.waveforms.of(of.settings.recordings.root, path)
+    except Busy:
+        raise HTTPException(503, _("Try again in a moment."), {"retry-after": "5"}) from None
+    return Response(drawn, media_type="application/json", headers=_PRIVATE)
+
+
+async def _found(request: Request, user: User, recording_id: str) -> tuple[Heard, Path]:
+    of = room(request)
+    fit = recording_id.isprintable() and len(recording_id) <= 200
+    heard = await of.recordings.one(recording_id) if fit else None
     if heard is None or not may_hear(user, heard):
         raise HTTPException(404, _("There is no such recording."))
     if heard.state is RecordingState.MISSING:
@@ -48,9 +86,7 @@ async def audio(request: Request, user: User, recording_id: str) -> FileResponse
     path = await asyncio.to_thread(confined, of.settings.recordings.root, heard.path)
     if path is None:
         raise HTTPException(404, _("The file of this recording is not where it should be."))
-    await _note(of, request, user, heard.id)
-    headers = {"cache-control": "private, no-store"}
-    return FileResponse(path, media_type=_TYPES.get(path.suffix.lower(), "application/octet-stream"), headers=headers)
+    return heard, path
 
 
 def confined(root: Path, name: str) -> Path | None:
@@ -65,9 +101,12 @@ def confined(root: Path, name: str) -> Path | None:
     return found if fine else None
 
 
-async def _note(of: Room, request: Request, user: User, recording_id: str) -> None:
+async def _note(request: Request, user: User, heard: Heard, *, download: bool) -> None:
+    of = room(request)
     first_byte = request.headers.get("range", "bytes=0-").replace(" ", "").partition("=")[2].partition("-")[0]
-    if not of.listens.is_new(user.id, recording_id, from_start=first_byte == "0", now=time.monotonic()):
+    if not download and not of.listens.is_new(user.id, heard.id, from_start=first_byte == "0", now=time.monotonic()):
         return
     address = request.client.host if request.client else None
-    await of.users.note(LISTEN, at=time.time(), user=user, subject=recording_id, address=address)
+    context = {"pbx": heard.pbx, "call": heard.call_id, "tickets": list(heard.tickets)}
+    action = DOWNLOAD if download else LISTEN
+    await of.users.note(action, at=time.time(), user=user, subject=heard.id, address=address, context=context)

@@ -23,11 +23,13 @@ from ctid.web import cursors, hearing
 from ctid.web.addresses import ROWS, Text, address, known, plain
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.live import may_watch
+from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all, page
 
 LIVE = "live"
 LATEST_CALLS = 20
+LISTENS = 20
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
@@ -114,6 +116,10 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
         contact=await of.books.contact(found.contact_id),
         customer=await of.books.customer(found.customer_id),
         audible=await hearing.audible(of, user, found.recordings),
+        listens=await of.recordings.listens([one.id for one in found.recordings], limit=LISTENS + 1)
+        if may(user, May.HEAR_ALL)
+        else None,
+        listens_shown=LISTENS,
     )
 
 
@@ -163,9 +169,14 @@ async def agent(request: Request, user: SignedIn, agent_id: str) -> Response:
     return page(request, template, screen=screen, calls=latest, missed=missed)
 
 
-@router.get("/recordings/{recording_id}/audio")
-async def recording(request: Request, user: SignedIn, recording_id: str) -> FileResponse:
-    return await hearing.audio(request, user, recording_id)
+@router.api_route("/recordings/{recording_id}/audio", methods=["GET", "HEAD"])
+async def recording(request: Request, user: SignedIn, recording_id: str, download: Text = "") -> FileResponse:
+    return await hearing.audio(request, user, recording_id, download=bool(download))
+
+
+@router.get("/recordings/{recording_id}/peaks")
+async def peaks(request: Request, user: SignedIn, recording_id: str) -> Response:
+    return await hearing.waveform(request, user, recording_id)
 
 
 async def _screens(of: Room) -> list[Screen]:

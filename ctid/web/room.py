@@ -29,6 +29,7 @@ from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
 from ctid.web.limits import Failures
 from ctid.web.listens import Listens
+from ctid.web.waveforms import Waveforms
 
 NAMES_SECONDS = 10.0
 
@@ -53,6 +54,7 @@ class Room:
         self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
         self.failures = Failures()
         self.listens = Listens()
+        self.waveforms = Waveforms(settings.state.directory)
         self.zone = ZoneInfo(settings.routing.timezone)
         self._names: Mapping[AgentId, str] = {}
         self._names_at = -NAMES_SECONDS

@@ -23,6 +23,7 @@ from ctid.languages import _
 from ctid.web.identity import form_token, known
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
+from ctid.web.sounds import playable
 from ctid.web.texts import word
 
 THEME_COOKIE = "ctid_theme"
@@ -108,6 +109,7 @@ def _make(zone: tzinfo) -> Environment:
         "share": explaining.share,
         "iso": iso,
         "word": word,
+        "playable": playable,
     }
     made.filters.update(filters)
     return made

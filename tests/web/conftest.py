@@ -75,7 +75,7 @@ def settings(folder: Path, broker: Mosquitto, *lines: str) -> Settings:
     (folder / "sounds").mkdir(exist_ok=True)
     file = folder / "ctid.toml"
     file.write_text(
-        f'[database]\nurl = "sqlite:///{folder}/ctid.db"\n[mqtt]\nurl = "{broker.url}"\n'
+        f'[state]\ndirectory = "{folder}"\n[database]\nurl = "sqlite:///{folder}/ctid.db"\n[mqtt]\nurl = "{broker.url}"\n'
         f'[recordings]\nroot = "{folder}/sounds"\n[routing]\ntimezone = "Asia/Shanghai"\ncountry = "CN"\n'
         '[web]\nlisten = "127.0.0.1:0"\n' + "\n".join(lines)
     )

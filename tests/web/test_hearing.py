@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,11 +12,16 @@ from sqlalchemy import update
 
 from ctid.db import session
 from ctid.db.tables import legs, tickets
+from ctid.web import waveforms
 from ctid.web.hearing import confined
 from ctid.web.listens import LISTEN_SECONDS, Listens
+from ctid.web.sounds import playable
+from ctid.web.waveforms import Waveforms
 from tests.web.conftest import Web
 
 AUDIO = "/recordings/pbx-call-1/audio"
+PEAKS = "/recordings/pbx-call-1/peaks"
+CALL = "/calls/1795000000.7"
 
 
 async def test_a_recording_is_played_whole_and_in_pieces(web: Web) -> None:
@@ -113,3 +121,157 @@ async def test_who_handed_a_ticket_over_hears_no_more_than_their_own_calls(web: 
         await connection.execute(update(tickets).where(tickets.c.id == "T12").values(owner="9"))
         await connection.execute(update(legs).where(legs.c.agent == "7").values(agent="9"))
     assert (await (await web.signed_in("liwei")).get(AUDIO)).status_code == 404
+
+
+# -- pieces, and what HTTP allows to ask ---------------------------------------------------------------------------------
+
+
+async def test_a_piece_is_given_only_of_the_file_the_player_began_with(web: Web) -> None:
+    client = await web.signed_in("boss")
+    mark = (await client.get(AUDIO)).headers["etag"]
+    same = await client.get(AUDIO, headers={"range": "bytes=10-19", "if-range": mark})
+    assert (same.status_code, len(same.content)) == (206, 10)
+    changed = await client.get(AUDIO, headers={"range": "bytes=10-19", "if-range": '"of another file"'})
+    assert (changed.status_code, changed.content) == (200, web.seeded.sound)
+
+
+async def test_asking_only_for_the_head_of_a_recording_is_no_listen(web: Web) -> None:
+    head = await (await web.signed_in("boss")).head(AUDIO)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(web.seeded.sound))
+    assert (await (await web.signed_in("zhang")).head(AUDIO)).status_code == 404
+    assert await web.rows("SELECT 1 FROM audit WHERE action = 'listen'") == []
+
+
+@pytest.mark.parametrize("asked", ["bytes=" + ",".join(f"{n}-{n}" for n in range(0, 3000, 2)), "bytes=0-1,5-6"])
+async def test_of_many_pieces_at_once_none_is_cut(web: Web, asked: str) -> None:
+    answer = await (await web.signed_in("boss")).get(AUDIO, headers={"range": asked})
+    assert (answer.status_code, answer.content) == (200, web.seeded.sound)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [("bytes=-5", 206), ("bytes=5-2", 400), ("bytes=" + "9" * 4000 + "-", 416), ("lines=1-2", 400), ("bytes", 400)],
+)
+async def test_a_range_that_makes_no_sense_is_refused_in_a_line(web: Web, asked: str, status: int) -> None:
+    answer = await (await web.signed_in("boss")).get(AUDIO, headers={"range": asked})
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+
+
+# -- what is written down --------------------------------------------------------------------------------------------------
+
+
+async def test_a_listen_is_kept_with_the_call_and_the_tickets_it_hung_on(web: Web) -> None:
+    await (await web.signed_in("liwei")).get(AUDIO)
+    ((context,),) = await web.rows("SELECT context FROM audit WHERE action = 'listen'")
+    assert json.loads(str(context)) == {"pbx": "pbx", "call": "1795000000.7", "tickets": ["T12"]}
+
+
+async def test_supervisors_see_on_the_calls_page_who_listened_and_agents_do_not(web: Web) -> None:
+    agent, boss = await web.signed_in("liwei"), await web.signed_in("boss")
+    assert "Nobody yet." in (await boss.get(CALL)).text
+    await agent.get(AUDIO)
+    page = (await boss.get(CALL)).text
+    assert "Who listened" in page
+    assert '<span class="cut">liwei</span>' in page
+    assert "Who listened" not in (await agent.get(CALL)).text
+
+
+async def test_only_supervisors_keep_a_recording_as_a_file_and_that_is_written_down(web: Web) -> None:
+    agent, boss = await web.signed_in("liwei"), await web.signed_in("boss")
+    kept = await boss.get(AUDIO, params={"download": "1"})
+    assert kept.content == web.seeded.sound
+    assert kept.headers["content-disposition"] == 'attachment; filename="pbx-call-1.wav"'
+    assert "download=1" in (await boss.get(CALL)).text
+    assert (await agent.get(AUDIO, params={"download": "1"})).status_code == 403
+    assert "download=1" not in (await agent.get(CALL)).text
+    assert await web.rows("SELECT user_name FROM audit WHERE action = 'download'") == [("boss",)]
+
+
+@pytest.mark.parametrize(("token", "status"), [("token", 200), ("agent_token", 404)])
+async def test_a_token_hears_what_its_user_hears_and_the_listen_is_written_down(
+    web: Web, token: str, status: int
+) -> None:
+    bearer = {"authorization": f"Bearer {getattr(web.seeded, token)}"}
+    assert (await web.client().get("/api/v1" + AUDIO, headers=bearer)).status_code == status
+    written = await web.rows("SELECT user_name FROM audit WHERE action = 'listen'")
+    assert written == ([("boss",)] if status == 200 else [])
+
+
+# -- waveforms ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_waveform_is_given_to_whom_may_hear_and_is_no_listen(web: Web) -> None:
+    answer = await (await web.signed_in("liwei")).get(PEAKS)
+    drawn = answer.json()
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-store")
+    assert (drawn["seconds"], len(drawn["channels"]), len(drawn["channels"][0])) == (8.0, 1, 1600)
+    assert max(drawn["channels"][0]) == 9000 // 256
+    for stranger in (await web.signed_in("zhang"), web.client()):
+        assert (await stranger.get(PEAKS)).status_code in (303, 404)
+    assert await web.rows("SELECT 1 FROM audit WHERE action = 'listen'") == []
+
+
+async def test_a_waveform_is_read_once_and_made_anew_where_what_was_kept_is_broken_or_the_file_another(
+    web: Web,
+) -> None:
+    client = await web.signed_in("boss")
+    first = (await client.get(PEAKS)).content
+    kept = web.room.settings.state.directory / "waveforms"
+    (entry,) = [file for file in kept.rglob("*") if file.is_file()]
+    sound = web.room.settings.recordings.root / "2026/call-1.wav"
+    status = sound.stat()
+    sound.write_bytes(bytes(status.st_size))
+    os.utime(sound, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (await client.get(PEAKS)).content == first  # not read again
+    for broken in (b"", b"x", entry.read_bytes()[:-1], entry.read_bytes() + b"x"):
+        entry.write_bytes(broken)
+        assert (await client.get(PEAKS)).json() == {"seconds": None, "channels": []}, broken
+    sound.write_bytes(web.seeded.sound)
+    assert (await client.get(PEAKS)).content == first
+
+
+async def test_waveforms_take_no_more_room_than_they_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waveforms, "_IN_A_FOLDER", 2)
+    root = tmp_path / "sounds"
+    root.mkdir()
+    made = Waveforms(tmp_path)
+    for number in range(600):
+        (root / f"{number}.wav").write_bytes(b"no sound")
+        assert await made.of(root, root / f"{number}.wav") == waveforms.NONE
+    folders = list((tmp_path / "waveforms").iterdir())
+    assert max(len(list(folder.iterdir())) for folder in folders) == 2
+
+
+async def test_where_nothing_can_be_kept_waveforms_are_made_each_time(tmp_path: Path, web: Web) -> None:
+    made = Waveforms(tmp_path / "nowhere")
+    root = web.room.settings.recordings.root
+    assert b'"seconds":8.0' in await made.of(root, root / "2026/call-1.wav")
+    assert not (tmp_path / "nowhere").exists()
+
+
+async def test_many_who_look_at_once_all_get_the_whole(web: Web) -> None:
+    client = await web.signed_in("boss")
+    answers = await asyncio.gather(*(client.get(PEAKS) for _ in range(30)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_past_a_bound_of_waiting_looks_the_next_is_told_to_come_back(web: Web) -> None:
+    web.room.waveforms._waiting = waveforms._WAITING
+    answer = await (await web.signed_in("boss")).get(PEAKS)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+@pytest.mark.parametrize("name", ["pbx-climbs", "pbx-links", "pbx-missing", "none", "%00", "..%2f..%2fetc%2fpasswd"])
+async def test_what_is_no_recording_below_the_root_has_no_waveform(web: Web, name: str) -> None:
+    answer = await (await web.signed_in("boss")).get(f"/recordings/{name}/peaks")
+    assert answer.status_code == 404
+    assert str(web.room.settings.recordings.root) not in answer.text
+
+
+def test_what_browsers_do_not_play_is_known_by_its_ending_as_asterisk_writes_it() -> None:
+    assert playable("2026/1.wav")
+    assert not playable("2026/1.WAV")  # GSM
+    assert not playable("2026/1.gsm")

@@ -67,7 +67,7 @@ async def test_a_call_tells_its_story_in_words(web: Web) -> None:
         "The call ended: answered.",
     ):
         assert sentence in page, sentence
-    assert '<audio controls preload="none" src="/recordings/pbx-call-1/audio"' in page
+    assert '<audio controls controlslist="nodownload" preload="none" src="/recordings/pbx-call-1/audio"' in page
     assert 'href="/tickets/T12"' in page
 
 
