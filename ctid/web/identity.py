@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
 
 from fastapi import Depends, HTTPException
 from starlette.datastructures import FormData
 from starlette.requests import HTTPConnection, Request
 
+from ctid.db.audits import Actor
 from ctid.db.users import User
 from ctid.languages import LANGUAGES, _, speak
 from ctid.web.guards import same_origin
+from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 
 
@@ -48,6 +51,23 @@ async def signed_in(request: Request) -> User:
 
 
 SignedIn = Annotated[User, Depends(signed_in)]
+
+
+def allowed(what: May) -> Callable[[User], Awaitable[User]]:
+    """A dependency that lets in those who may, and answers 403 to the others who have signed in."""
+
+    async def who_may(user: SignedIn) -> User:
+        if not may(user, what):
+            raise HTTPException(403, _("This page is not for your role."))
+        return user
+
+    return who_may
+
+
+def actor(request: Request, user: User) -> Actor:
+    """The user as who writes, now and from where they are."""
+    address = request.client.host if request.client else None
+    return Actor(at=time.time(), user_id=user.id, user_name=user.name, agent=user.agent_id, address=address)
 
 
 def cookie_name(of: Room) -> str:

@@ -15,11 +15,13 @@ from starlette.requests import HTTPConnection, Request
 from ctid.config import Settings
 from ctid.db import session
 from ctid.db.agents import Agents
+from ctid.db.audits import Audits
 from ctid.db.books import Books
 from ctid.db.calls import Calls
 from ctid.db.contacts import Contacts
 from ctid.db.customers import Customers
 from ctid.db.recordings import Recordings
+from ctid.db.roster import Roster
 from ctid.db.ticket_writing import TicketDesk
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
@@ -41,6 +43,8 @@ class Room:
         self.settings = settings
         self.engine = session.engine(settings.database.url.get_secret_value())
         self.users = Users(self.engine)
+        self.audits = Audits(self.engine)
+        self.roster = Roster(self.engine)
         self.calls = Calls(self.engine)
         self.tickets = Tickets(self.engine, promise_hours=settings.desk.promise_hours)
         self.ticket_desk = TicketDesk(self.engine, promise_hours=settings.desk.promise_hours)

@@ -12,6 +12,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from babel.dates import format_date
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -28,6 +29,9 @@ from ctid.web.texts import word
 
 THEME_COOKIE = "ctid_theme"
 THEMES = ("light", "dark")
+#: How times are shown: with the day before them, as the language writes days, or alone.
+_CLOCKS = {"clock": "%H:%M:%S", "short": "%H:%M", "moment": "%H:%M", "exact": "%H:%M:%S"}
+_DATED = ("moment", "exact")
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
@@ -100,8 +104,15 @@ def _make(zone: tzinfo) -> Environment:
     )
     made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all, "may": may, "May": May})
 
-    def local(at: float | None, form: str = "%H:%M:%S") -> str:
-        return "" if at is None or isnan(at) else datetime.fromtimestamp(at, zone).strftime(form)
+    def local(at: float | None, form: str = "clock") -> str:
+        if at is None or isnan(at):
+            return ""
+        read, locale = datetime.fromtimestamp(at, zone), languages.spoken().replace("-", "_")
+        if form == "date":
+            return format_date(read, "medium", locale)
+        pattern = _CLOCKS.get(form, form)
+        clock = read.strftime(pattern)
+        return f"{format_date(read, 'medium', locale)} {clock}" if form in _DATED else clock
 
     filters: dict[str, Any] = {
         "local": local,

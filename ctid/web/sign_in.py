@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/sign-in")
 async def ask(request: Request, next: str = "/") -> Response:  # noqa: A002 - the address's own word
     if await user_of(request) is not None:
-        return RedirectResponse(_inside(next), 303)
+        return RedirectResponse(inside(next), 303)
     return _sign_in_page(request, next)
 
 
@@ -62,7 +62,7 @@ async def sign_in(request: Request, form: OwnForm) -> Response:
     token = await of.users.open_session(user, at=now, seconds=SESSION_SECONDS, address=address)
     await of.users.note("sign_in", at=now, user=user, address=address)
     _log.info("signed in", user=user.name, role=user.role.value)
-    response = RedirectResponse(_inside(after), 303)
+    response = RedirectResponse(inside(after), 303)
     _set_cookie(response, of, cookie_name(of), token, SESSION_SECONDS)
     return response
 
@@ -88,7 +88,7 @@ def _sign_in_page(
     fresh = None
     if not form_secret(request):
         fresh = request.state.form_secret = token_urlsafe(32)
-    response = page(request, "sign_in.html", status=status, next=_inside(after), said=said, name=name[:100])
+    response = page(request, "sign_in.html", status=status, next=inside(after), said=said, name=name[:100])
     if fresh:
         _set_cookie(response, room(request), "ctid_form", fresh, None)
     return response
@@ -103,7 +103,7 @@ def _field(form: FormData, name: str) -> str:
     return value[:LONGEST_FIELD] if isinstance(value, str) else ""
 
 
-def _inside(address: str) -> str:
+def inside(address: str) -> str:
     """The address if it is one of our own pages, else the first page: a link must not lead a sign-in elsewhere."""
     fine = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
     return address if fine else "/"

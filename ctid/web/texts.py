@@ -62,6 +62,40 @@ WORDS: Mapping[str, str] = {
     "administrator": say_later("Administrator"),
 }
 
+#: What the audit's actions are called.
+ACTIONS: Mapping[str, str] = {
+    "sign_in": say_later("Signed in"),
+    "sign_in_refused": say_later("Sign-in refused"),
+    "sign_out": say_later("Signed out"),
+    "listen": say_later("Listened"),
+    "user_added": say_later("User added"),
+    "user_changed": say_later("User changed"),
+    "user_disabled": say_later("User locked out"),
+    "user_enabled": say_later("User let in again"),
+    "user_removed": say_later("User removed"),
+    "password_changed": say_later("Password changed"),
+    "session_ended": say_later("Session ended"),
+    "sessions_ended": say_later("All sessions ended"),
+    "token_added": say_later("API token added"),
+    "token_revoked": say_later("API token revoked"),
+    "agent_added": say_later("Agent added"),
+    "agent_changed": say_later("Agent changed"),
+}
+
+#: What the fields of a change are called.
+FIELDS: Mapping[str, str] = {
+    "role": say_later("Role"),
+    "agent": say_later("Agent"),
+    "name": say_later("Name"),
+    "phone": say_later("Phone"),
+    "code": say_later("Code"),
+    "level": say_later("Level"),
+    "lines": say_later("Lines"),
+    "email": say_later("E-mail"),
+    "enabled": say_later("Enabled"),
+    "pin": say_later("PIN"),
+}
+
 
 def word(value: str | None) -> str:
     """What a stored value is called; one without a name is shown as it is."""
