@@ -17,8 +17,9 @@ from ctid.db import migrations, session
 from ctid.db.agents import Agents
 from ctid.db.calls import Calls
 from ctid.db.session import Engine
-from ctid.domain.actions import OpenTicket
-from ctid.domain.events import TicketLinked
+from ctid.domain.actions import OpenTicket, Relink
+from ctid.domain.events import CallRelinked, Request, TicketLinked
+from ctid.domain.said import Code, say
 from ctid.domain.types import AgentState, AgentStatus, CallRecord, Direction
 from lab.process import until
 from tests.db.site import NOON, PBX, add_agents
@@ -97,3 +98,27 @@ async def test_the_mark_goes_on_under_calls_that_never_pause(desk: Desk) -> None
     await until(lambda: desk.writer.pending == 1, "the first is written")
     assert desk.writer.all_written_at(NOON + 20) == NOON + 10
     await desk.written()
+
+
+async def test_a_wish_to_move_a_call_is_carried_out_after_its_save_or_refused_while_the_database_is_away(
+    desk: Desk,
+) -> None:
+    asked = Relink(
+        request=Request(agent="a", id="r"), call_id=CALL.id, ticket_id=None, new=True, contact_id=None, at=NOON + 9
+    )
+    desk.writer.relink(asked)
+    desk.writer.save_call(replace(CALL, agent="a"))
+    done = await desk.inbox.take()
+    assert isinstance(done, CallRelinked)
+    assert (done.error, done.ticket and done.ticket.id, done.call and done.call.ticket_ids) == (None, "T1", ("T1",))
+    await desk.without("calls", gone=True)
+    desk.writer.relink(asked)
+    refused = await desk.inbox.take()
+    assert isinstance(refused, CallRelinked)
+    assert refused.error == say(Code.NO_DATABASE)
+    await desk.without("calls", gone=False)
+    await desk.written()
+    desk.writer.relink(replace(asked, request=Request(agent="b", id="r")))
+    theirs = await desk.inbox.take()
+    assert isinstance(theirs, CallRelinked)
+    assert theirs.error == say(Code.NOT_YOUR_CALL)

@@ -77,6 +77,7 @@ class RoutingLoop:
                 act.MeasureRecording: answers.measure,
                 act.KeepCallback: self._keep_callback,
                 act.OpenTicket: writer.open_ticket,
+                act.Relink: writer.relink,
                 act.SaveCall: lambda a: writer.save_call(a.call),
                 act.SaveAgent: lambda a: writer.save_agent(a.status),
                 act.ShowPop: self._show_pop,

@@ -1,7 +1,8 @@
 """Saves what the core wants kept, behind the calls and never in their way.
 
 Law: asking never waits. Saves of one call coalesce to the newest, states of an agent are kept in order, a ticket is opened
-after its call was saved; none of them is dropped. While the database is away they wait in memory and are tried again.
+after its call was saved; none of them is dropped. While the database is away they wait in memory and are tried again; but a
+wish to move a call, whose asker waits, is refused.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from ctid.daemon.inbox import Inbox
 from ctid.db.agents import Agents
 from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
+from ctid.db.relinking import NoSuchCall, NoSuchContact, NoSuchTicket, NotTheirCall, Relinking
 from ctid.db.session import DatabaseFault, Engine, faults
 from ctid.db.tickets import Tickets
 from ctid.desk.promises import PROMISE_HOURS
-from ctid.domain.actions import OpenTicket
-from ctid.domain.events import CallbackKept, TicketLinked
-from ctid.domain.types import AgentStatus, CallbackRecord, CallId, CallRecord
+from ctid.domain.actions import OpenTicket, Relink
+from ctid.domain.events import CallbackKept, CallRelinked, TicketLinked
+from ctid.domain.said import Code, Said, say
+from ctid.domain.types import AgentStatus, CallbackRecord, CallerFile, CallId, CallRecord, Ticket
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +57,14 @@ class Writer:
         self._agents_store = Agents(engine)
         self._tickets_store = Tickets(engine, promise_hours=promise_hours)
         self._callbacks_store = Callbacks(engine)
+        self._relinking = Relinking(engine, promise_hours=promise_hours)
         self._inbox = inbox
         self._pbx = pbx
         self._calls: dict[CallId, CallRecord] = {}
         self._statuses: list[AgentStatus] = []
         self._tickets: dict[CallId, OpenTicket] = {}
         self._callbacks: dict[CallId, CallbackRecord] = {}
+        self._relinks: list[Relink] = []
         self._written_until: float | None = None
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -77,13 +82,17 @@ class Writer:
         self._tickets[action.call_id] = action
         self._wake()
 
+    def relink(self, action: Relink) -> None:
+        self._relinks.append(action)
+        self._wake()
+
     def save_callback(self, record: CallbackRecord) -> None:
         self._callbacks[record.id] = record
         self._wake()
 
     @property
     def pending(self) -> int:
-        return len(self._calls) + len(self._statuses) + len(self._tickets) + len(self._callbacks)
+        return len(self._calls) + len(self._statuses) + len(self._tickets) + len(self._callbacks) + len(self._relinks)
 
     def all_written_at(self, now: float) -> float:
         """Up to when, by the PBX's clock, all that was asked for is written; ``now`` when nothing waits."""
@@ -102,6 +111,7 @@ class Writer:
             try:
                 await self._write()
             except DatabaseFault as fault:
+                self._refuse_relinks()
                 log.warning("db.write_failed", error=str(fault), pending=self.pending, retry_in=retry)
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, _LAST_RETRY)
@@ -113,6 +123,55 @@ class Writer:
             metrics.DB_PENDING_WRITES.set(self.pending)
             if not self.pending:
                 self._idle.set()
+
+    def _refuse_relinks(self) -> None:
+        """Who asks waits for the answer: unlike what happened, what is wished for is not kept for later."""
+        for action in self._relinks:
+            self._answer(action, error=say(Code.NO_DATABASE))
+        self._relinks.clear()
+
+    async def _relink(self, action: Relink) -> None:
+        try:
+            done = await self._relinking.relink(
+                pbx=self._pbx,
+                call_id=action.call_id,
+                agent=action.request.agent,
+                ticket_id=action.ticket_id,
+                new=action.new,
+                contact_id=action.contact_id,
+                at=action.at,
+            )
+        except NoSuchCall:
+            self._answer(action, error=say(Code.NO_CALL))
+        except NotTheirCall:
+            self._answer(action, error=say(Code.NOT_YOUR_CALL))
+        except NoSuchTicket:
+            self._answer(action, error=say(Code.NO_TICKET, ticket=action.ticket_id or ""))
+        except NoSuchContact:
+            self._answer(action, error=say(Code.NO_CONTACT, contact=action.contact_id or ""))
+        else:
+            self._answer(action, call=done.call, ticket=done.ticket, file=done.file)
+
+    def _answer(
+        self,
+        action: Relink,
+        *,
+        error: Said | None = None,
+        call: CallRecord | None = None,
+        ticket: Ticket | None = None,
+        file: CallerFile | None = None,
+    ) -> None:
+        self._inbox.put(
+            CallRelinked(
+                at=self._now(),
+                request=action.request,
+                call_id=action.call_id,
+                error=error,
+                call=call,
+                ticket=ticket,
+                file=file,
+            )
+        )
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is written, at most ``seconds``; say what was not."""
@@ -164,3 +223,6 @@ class Writer:
                 self._inbox.put(
                     TicketLinked(at=action.at, call_id=action.call_id, agent=action.agent, ticket=ticket, opened=opened)
                 )
+            for relink in [r for r in self._relinks if r.call_id not in self._calls]:
+                await self._relink(relink)
+                self._relinks.remove(relink)

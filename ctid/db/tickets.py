@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select, update
 
@@ -67,7 +68,7 @@ class Tickets:
         """
 
         def work(connection: Connection) -> tuple[Ticket, bool]:
-            _lock(connection)
+            lock(connection)
             if (linked := _linked(connection, pbx, call_id)) is not None:
                 return linked, False
             known = _named(connection, ticket_id) or _taken_up(connection, agent, contact_id, customer_id, at)
@@ -76,7 +77,7 @@ class Tickets:
                 called = Step(kind=StepKind.CALLED, at=at, agent=_there(connection, agent), changes=_came(pbx, call_id))
                 put_steps(connection, known.id, [called], versions=None)
                 return known, False
-            opened = _opened(
+            made = opened(
                 connection,
                 pbx=pbx,
                 call_id=call_id,
@@ -88,8 +89,8 @@ class Tickets:
                 outbound=outbound,
                 promise_hours=self._first_promise_hours,
             )
-            _link(connection, pbx, call_id, opened.id, at)
-            return opened, True
+            _link(connection, pbx, call_id, made.id, at)
+            return made, True
 
         return await write(self._engine, work)
 
@@ -102,25 +103,8 @@ class Tickets:
         """
 
         def work(connection: Connection) -> Ticket:
-            _lock(connection)
-            row = connection.execute(ticket_columns().where(tickets.c.id == ticket_id)).one_or_none()
-            if row is None:
-                raise NoSuchTicket(f"there is no ticket {ticket_id}; see: ctid tickets")
-            before = connection.scalars(_LINKED_IDS, {"pbx": pbx, "call_id": call_id}).all()
-            for links, of_call in (
-                (call_tickets, (call_tickets.c.pbx == pbx) & (call_tickets.c.call_id == call_id)),
-                (recording_tickets, _of_recordings(pbx, call_id)),
-            ):
-                others = of_call & links.c.removed_at.is_(None) & (links.c.ticket_id != ticket_id)
-                connection.execute(update(links).where(others).values(removed_at=instant(at)))
-                connection.execute(update(links).where(of_call, links.c.ticket_id == ticket_id).values(removed_at=None))
-            _link(connection, pbx, call_id, ticket_id, at)
-            asked_by = None if agent is None else _there(connection, agent)
-            for one in {*before, ticket_id} if ticket_id not in before or len(before) > 1 else ():
-                went = _came(pbx, call_id) if one == ticket_id else (("call_id", f"{pbx}/{call_id}", None),)
-                step = Step(kind=StepKind.RELINKED, at=at, agent=asked_by, changes=went)
-                put_steps(connection, one, [step], versions=None)
-            return ticket(row)
+            lock(connection)
+            return relinked(connection, pbx=pbx, call_id=call_id, ticket_id=ticket_id, at=at, agent=agent)
 
         return await write(self._engine, work)
 
@@ -215,8 +199,38 @@ def next_id(connection: Connection) -> str:
             return f"T{number}"
 
 
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
+    """Nobody else opens a ticket or moves a call until this transaction ends; taken before its first look."""
     connection.execute(_LOCK)
+
+
+def relinked(
+    connection: Connection, *, pbx: str, call_id: CallId, ticket_id: str, at: float, agent: AgentId | None
+) -> Ticket:
+    """What ``Tickets.relink`` does, within a transaction that has the lock."""
+    row = connection.execute(ticket_columns().where(tickets.c.id == ticket_id)).one_or_none()
+    if row is None:
+        raise NoSuchTicket(f"there is no ticket {ticket_id}; see: ctid tickets")
+    before = connection.scalars(_LINKED_IDS, {"pbx": pbx, "call_id": call_id}).all()
+    for links, of_call in (
+        (call_tickets, (call_tickets.c.pbx == pbx) & (call_tickets.c.call_id == call_id)),
+        (recording_tickets, _of_recordings(pbx, call_id)),
+    ):
+        others = of_call & links.c.removed_at.is_(None) & (links.c.ticket_id != ticket_id)
+        connection.execute(update(links).where(others).values(removed_at=instant(at)))
+        connection.execute(update(links).where(of_call, links.c.ticket_id == ticket_id).values(removed_at=None))
+    _link(connection, pbx, call_id, ticket_id, at)
+    asked_by = None if agent is None else _there(connection, agent)
+    for one in {*before, ticket_id} if ticket_id not in before or len(before) > 1 else ():
+        went = _came(pbx, call_id) if one == ticket_id else (("call_id", f"{pbx}/{call_id}", None),)
+        step = Step(kind=StepKind.RELINKED, at=at, agent=asked_by, changes=went)
+        put_steps(connection, one, [step], versions=None)
+    return ticket(row)
+
+
+def person_of(connection: Connection, contact_id: str) -> Any:
+    """The row with the contact's name, customer and department, or ``None``."""
+    return connection.execute(_PERSON, {"id": contact_id}).one_or_none()
 
 
 def _linked(connection: Connection, pbx: str, call_id: CallId) -> Ticket | None:
@@ -257,7 +271,7 @@ def _taken_up(
     return replace(ticket(row), owner=agent)
 
 
-def _opened(
+def opened(
     connection: Connection,
     *,
     pbx: str,
@@ -270,8 +284,9 @@ def _opened(
     outbound: bool,
     promise_hours: Sequence[float],
 ) -> Ticket:
+    """A new ticket of the call, not linked to it yet."""
     # The core's ids are a moment old: a contact deleted meanwhile must not cost the call its ticket.
-    contact = None if contact_id is None else connection.execute(_PERSON, {"id": contact_id}).one_or_none()
+    contact = None if contact_id is None else person_of(connection, contact_id)
     firm = contact.customer_id if contact is not None else customer_id
     customer = None if firm is None else connection.execute(_FIRM, {"id": firm}).one_or_none()
     owner = _there(connection, agent)
@@ -291,11 +306,11 @@ def _opened(
         "pbx": pbx,
         "call_id": call_id,
     }
-    opened = ticket(connection.execute(_NEW, new).one())
+    made = ticket(connection.execute(_NEW, new).one())
     step = Step(kind=StepKind.OPENED, at=at, agent=owner, to_agent=owner, changes=_came(pbx, call_id))
-    put_steps(connection, opened.id, [step], versions=None)
-    search.index(connection, search.Kind.TICKET, opened.id)
-    return opened
+    put_steps(connection, made.id, [step], versions=None)
+    search.index(connection, search.Kind.TICKET, made.id)
+    return made
 
 
 def _link(connection: Connection, pbx: str, call_id: CallId, ticket_id: str, at: float) -> None:

@@ -58,6 +58,8 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
         ev.PickupAsked: choosing.on_pickup,
         ev.DialAsked: choosing.on_dial,
+        ev.RelinkAsked: keeping.on_relink,
+        ev.CallRelinked: keeping.on_relinked,
         ev.CodeDialled: staff.on_code,
         ev.CodeObeyed: staff.on_code_obeyed,
         ev.PinChecked: staff.on_pin_checked,

@@ -166,6 +166,18 @@ class OpenTicket(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relink(Action):
+    """Move the call, whether the core knows it or not, after what was to be saved of it. Answered by ``CallRelinked``."""
+
+    request: Request
+    call_id: CallId
+    ticket_id: str | None
+    new: bool
+    contact_id: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPin(Action):
     """Answered by ``PinChecked``."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ctid.domain.announcing import Wait
+from ctid.domain.said import Said
 from ctid.domain.types import (
     Agent,
     AgentId,
@@ -394,6 +395,32 @@ class DialAsked(Event):
     number: str
     ticket_id: str | None = None
     contact_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelinkAsked(Event):
+    """Give the call to ``ticket_id``, or to a ``new`` ticket, and to ``contact_id``: any of them, or both."""
+
+    request: Request
+    call_id: CallId
+    ticket_id: str | None = None
+    new: bool = False
+    contact_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRelinked(Event):
+    """The database moved the call, or ``error`` says why not.
+
+    ``call`` is what the books have now, ``ticket`` the one it moved to, ``file`` that of the contact it got.
+    """
+
+    request: Request
+    call_id: CallId
+    error: Said | None = None
+    call: CallRecord | None = None
+    ticket: Ticket | None = None
+    file: CallerFile | None = None
 
 
 # -- books, roster, time -----------------------------------------------------------------------------------------------

@@ -5,8 +5,11 @@ Law: each is asked for once, and a recording that should be there and isn't is k
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ctid.domain import events as ev
-from ctid.domain.actions import MeasureRecording, OpenTicket, RenewRecording
+from ctid.domain import staff
+from ctid.domain.actions import MeasureRecording, OpenTicket, Relink, RenewRecording, ShowCall
 from ctid.domain.call import Call
 from ctid.domain.types import (
     Direction,
@@ -28,6 +31,42 @@ def on_ticket_linked(world: World, event: ev.TicketLinked) -> None:
         if leg.live and leg.answered_at is not None and leg.pop is not None:
             world.pop(call, leg, PopState.ANSWERED, event.at)
     world.touch(call)
+
+
+def on_relink(world: World, event: ev.RelinkAsked) -> None:
+    """The books decide: they know the call when the core has long forgotten it."""
+    if staff.known(world, event.request) is None:
+        return
+    call = world.call(event.call_id)
+    world.do(
+        Relink(
+            request=event.request,
+            call_id=call.id if call is not None else event.call_id,
+            ticket_id=event.ticket_id,
+            new=event.new,
+            contact_id=event.contact_id,
+            at=event.at,
+        )
+    )
+
+
+def on_relinked(world: World, event: ev.CallRelinked) -> None:
+    """What the books have now, the call and the screens that show it have, too."""
+    call = world.call(event.call_id)
+    if event.error is None and call is not None:
+        if event.ticket is not None:
+            call.ticket, call.ticket_ids = event.ticket, [event.ticket.id]
+        if event.file is not None:
+            call.file = replace(event.file, number=call.file.number, dial_back=call.file.dial_back)
+            call.contact_id = event.file.contact.id if event.file.contact is not None else None
+            call.customer_id = event.file.customer_id
+        for leg in call.legs.values():
+            if leg.pop is not None and (leg.live or leg.agent == event.request.agent):
+                world.pop(call, leg, leg.pop.state, event.at)
+        world.touch(call)
+    elif event.call is not None:
+        world.do(ShowCall(call=event.call))
+    staff.answer(world, event.request, event.error)
 
 
 def on_voices_changed(world: World, event: ev.VoicesChanged) -> None:

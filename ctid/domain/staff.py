@@ -86,7 +86,7 @@ def missed(world: World, desk: Desk) -> None:
 
 
 def on_sign_in(world: World, event: ev.SignInAsked) -> None:
-    desk = _desk(world, event.request)
+    desk = known(world, event.request)
     if desk is None:
         return
     phone = event.phone or desk.phone or desk.agent.phone
@@ -102,7 +102,7 @@ def on_sign_in(world: World, event: ev.SignInAsked) -> None:
 
 
 def on_sign_out(world: World, event: ev.SignOutAsked) -> None:
-    desk = _desk(world, event.request)
+    desk = known(world, event.request)
     if desk is None:
         return
     _leave(world, desk)
@@ -290,7 +290,8 @@ def _note(world: World, desk: Desk, news: AgentNews) -> None:
     world.do(NoteAgent(agent=desk.id, news=news, phone=desk.phone, reason=desk.pause_reason))
 
 
-def _desk(world: World, request: ev.Request) -> Desk | None:
+def known(world: World, request: ev.Request) -> Desk | None:
+    """The desk of who asks; one whom the roster does not have is told so."""
     desk = world.desks.get(request.agent)
     if desk is None or not desk.agent.enabled:
         answer(world, request, say(Code.NO_AGENT, agent=request.agent))
@@ -300,7 +301,7 @@ def _desk(world: World, request: ev.Request) -> Desk | None:
 
 def signed_in(world: World, request: ev.Request) -> Desk | None:
     """The desk of who asks; one who is not signed in is told so."""
-    desk = _desk(world, request)
+    desk = known(world, request)
     if desk is not None and desk.phone is None:
         answer(world, request, say(Code.NOT_SIGNED_IN))
         return None

@@ -22,6 +22,7 @@ from ctid.domain.events import (
     Event,
     PauseAsked,
     PickupAsked,
+    RelinkAsked,
     Request,
     ResumeAsked,
     SignInAsked,
@@ -326,6 +327,23 @@ def _dial(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
     )
 
 
+def _relink(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    ticket_id, contact_id = _text(asked, "ticket_id", LONGEST_KEY), _text(asked, "contact_id", LONGEST_KEY)
+    new = asked.get("new", False)
+    if not isinstance(new, bool) or (new and ticket_id is not None):
+        raise _UnusableError("relink goes to one ticket; send ticket_id, or new as true")
+    if not new and ticket_id is None and contact_id is None:
+        raise _UnusableError("relink needs to know where to; send ticket_id, new as true, or contact_id")
+    return RelinkAsked(
+        at=at,
+        request=request,
+        call_id=_call_of(asked, "relink"),
+        ticket_id=ticket_id,
+        new=new,
+        contact_id=contact_id,
+    )
+
+
 def _call_of(asked: Mapping[str, Any], command: str) -> CallId:
     call_id = asked.get("call_id")
     if not isinstance(call_id, str) or not ID.fullmatch(call_id):
@@ -352,4 +370,5 @@ _MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
     "wrap_up_extend": _extend,
     "pickup": _pickup,
     "dial": _dial,
+    "relink": _relink,
 }
