@@ -26,7 +26,7 @@ from ctid.db.tables import (
     talks,
     tickets,
 )
-from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState, Via
+from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +121,10 @@ class Books:
         outcome: Outcome | None = None,
         live: bool = False,
         agent: AgentId | None = None,
-        missed_by: AgentId | None = None,
         text: str | None = None,
         after: Mark | None = None,
     ) -> list[CallRow]:
-        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way.
-
-        ``missed_by`` asks for those that nobody answered, of callers whose newest ticket was this agent's.
-        """
+        """Calls that started in [since, until) and fit, the newest first; ``live`` asks for those under way."""
         query = (
             select(
                 calls,
@@ -150,16 +146,6 @@ class Books:
             query = query.where(calls.c.ended_at.is_(None))
         if agent is not None:
             query = query.where(_of_agent(agent))
-        if missed_by is not None:
-            query = query.where(
-                calls.c.owner == missed_by,
-                calls.c.direction == Direction.INBOUND.value,
-                calls.c.via != Via.DIRECT.value,
-                calls.c.ended_at.is_not(None),
-                calls.c.answered_at.is_(None),
-                calls.c.callback.is_(None),
-                calls.c.merged_into.is_(None),
-            )
         if text is not None:
             query = query.where(_like(text, calls.c.caller, calls.c.caller_name, calls.c.dialled, calls.c.id))
         if after is not None:

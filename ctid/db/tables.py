@@ -383,6 +383,7 @@ calls = Table(
     Index(None, "contact_id", "started_at"),
     Index(None, "customer_id", "started_at"),
     Index(None, "agent", "started_at"),
+    Index(None, "owner", "started_at"),  # whom to call back
     Index(None, "callback"),
 )
 

@@ -2,6 +2,7 @@
 
 Law: what is heard is hostile until it has its type; past that each agent has one view, whole and newest, and those who
 watch are told *that* it changed, not what: a slow screen skips what it missed and never sees an old pop over a new one.
+What a screen watches for itself it is told at once; how the others are and who waits, gathered, twice a second at most.
 A pop lasts until it is ended or withdrawn; one whose end went unheard ends with the state the broker kept. A caller waits
 until their call says otherwise, or nothing was heard of it for longer than the dialplan is silent about those it holds.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -33,8 +35,10 @@ MOST_NODES = 100
 MOST_WAITING = 200
 #: The dialplan tells of each caller it holds every 15 seconds: one not heard of for so long holds no more.
 SILENT_SECONDS = 40.0
-#: What a watch says in place of an agent when the list of those who wait has changed; no agent's id is empty.
+#: What stands in place of an agent when the list of those who wait has changed; no agent's id is empty.
 WAITING: AgentId = ""
+#: How long the changes of others are gathered before a screen is told.
+GATHER_SECONDS = 0.5
 
 _log = get_logger(__name__)
 
@@ -128,39 +132,71 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True)
 class View:
-    """What is known of one agent now. ``pop`` is under way; ``gone`` the last one that ended or was withdrawn."""
+    """What is known of one agent now. ``pop`` is under way; ``gone`` the last one that ended or was withdrawn.
+
+    ``said`` keeps how it was put into words since it last changed, for the other screens that show it.
+    """
 
     state: State | None = None
     pop: Pop | None = None
     gone: Pop | None = None
+    said: dict[Hashable, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Whose views are newer than what the screen was sent: of the agents it is about, and of the others; and who waits."""
+
+    agents: tuple[AgentId, ...] = ()
+    others: tuple[AgentId, ...] = ()
+    waiting: bool = False
 
 
 class Watch:
-    """One screen's way to the changes: the agents whose view is newer than what the screen was sent.
+    """One screen's way to the changes.
 
-    ``of`` is the agents it may see, ``None`` for all, ``WAITING`` among them where it shows who waits. Bounded by itself: an
-    agent stands in it once.
+    ``of`` is the agents it is about, ``None`` for all; ``others`` says whether it shows how the others are and who waits, too.
+    Bounded by itself: an agent stands in it once.
     """
 
-    def __init__(self, of: frozenset[AgentId] | None, *, waiting: bool = False) -> None:
-        self._of = of if of is None or not waiting else of | {WAITING}
-        self._waiting = waiting
+    def __init__(self, of: frozenset[AgentId] | None, *, others: bool = False) -> None:
+        self._of = of
+        self._others = others
         self._changed: OrderedDict[AgentId, None] = OrderedDict()
+        self._others_changed: OrderedDict[AgentId, None] = OrderedDict()
         self._some = asyncio.Event()
+        self._told_others_at = -GATHER_SECONDS
 
     def note(self, agents: Iterable[AgentId]) -> None:
         for agent in agents:
-            if (agent in self._of) if self._of is not None else (agent != WAITING or self._waiting):
+            if agent != WAITING and (self._of is None or agent in self._of):
                 self._changed[agent] = None
                 self._some.set()
+            elif self._others:
+                self._others_changed[agent] = None
+                self._some.set()
 
-    async def next(self) -> AgentId:
-        """The agent whose change has waited longest; ``WAITING`` when it is the list of those who wait."""
-        await self._some.wait()
-        agent, _ = self._changed.popitem(last=False)
-        if not self._changed:
+    async def next(self) -> News:
+        """What changed since the last time, as soon as there is any."""
+        while True:
+            if self._changed:
+                news = News(agents=tuple(self._changed))
+                self._changed.clear()
+                return news
+            if self._others_changed:
+                wait = self._told_others_at + GATHER_SECONDS - time.monotonic()
+                if wait <= 0:
+                    waiting = WAITING in self._others_changed
+                    others = tuple(agent for agent in self._others_changed if agent != WAITING)
+                    news = News(others=others, waiting=waiting)
+                    self._others_changed.clear()
+                    self._told_others_at = time.monotonic()
+                    return news
+            else:
+                wait = None
             self._some.clear()
-        return agent
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._some.wait(), wait)
 
 
 @dataclass(slots=True)
@@ -189,13 +225,10 @@ class Board:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _log.warning("a message that is not ctid's was dropped", topic=topic, error=str(error))
 
-    def watch(self, of: frozenset[AgentId] | None, *, waiting: bool = False) -> Watch:
-        """A watch that has all present views to tell, the agents named even if never heard of; end it by ``leave``.
-
-        With ``waiting`` it tells as well, as ``WAITING``, that the list of those who wait is another.
-        """
-        watch = Watch(of, waiting=waiting)
-        watch.note((*(self.views if of is None else of), WAITING))
+    def watch(self, of: frozenset[AgentId] | None, *, others: bool = False) -> Watch:
+        """A watch that has all present views to tell, the agents named even if never heard of; end it by ``leave``."""
+        watch = Watch(of, others=others)
+        watch.note((*(of or ()), *self.views, WAITING))
         self._watches.add(watch)
         return watch
 
@@ -259,5 +292,7 @@ class Board:
         return self.views.setdefault(agent, View())
 
     def _tell(self, agent: AgentId) -> None:
+        if (view := self.views.get(agent)) is not None:
+            view.said.clear()
         for watch in self._watches:
             watch.note((agent,))

@@ -22,6 +22,8 @@ from ctid.web.guards import same_origin
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 
+FORM_HEADER = "x-form-token"
+
 
 class SignInNeeded(Exception):  # noqa: N818 - a step on the way, not an error
     """The page is for those who have signed in."""
@@ -86,12 +88,15 @@ MOST_FIELDS = 200
 
 
 async def own_form(request: Request) -> FormData:
-    """The form of a POST that came from our own page; 403 for any other."""
+    """The form of a POST that came from our own page; 403 for any other.
+
+    Its token stands in the field ``form_token`` or, where a script sends it, in the header ``x-form-token``.
+    """
     if not same_origin(request, room(request).settings.web.url):
         raise HTTPException(403, _("This form was sent from another site."))
     form = await request.form(max_files=0, max_fields=MOST_FIELDS)
     secret = form_secret(request)
-    given = form.get("form_token")
+    given = request.headers.get(FORM_HEADER) or form.get("form_token")
     if secret is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), _token(secret).encode()):
         raise HTTPException(403, _("This form is too old. Go back, reload the page and send it again."))
     return form

@@ -1,13 +1,11 @@
-"""The pages: calls, a call's story, callbacks, agents and their screens.
+"""The pages: calls, a call's story, callbacks.
 
 Law: each reads, and says 404 for what is not there; nothing is written here but the audit of listening.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
-from functools import partial
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -17,33 +15,19 @@ from ctid import explaining
 from ctid.db.books import Mark
 from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.reports import bounds
-from ctid.domain.types import AgentId, AgentState, CallbackState, Outcome
+from ctid.domain.types import CallbackState, Outcome
 from ctid.languages import _
 from ctid.web import cursors, hearing
 from ctid.web.addresses import ROWS, Text, address, known, plain
 from ctid.web.identity import SignedIn, signed_in
-from ctid.web.live import may_watch
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
-from ctid.web.shown import may_see_all, page
+from ctid.web.shown import page
 
 LIVE = "live"
-LATEST_CALLS = 20
 LISTENS = 20
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
-    """An agent in the list: who they are and how they are now."""
-
-    id: AgentId
-    name: str
-    state: AgentState
-    reason: str | None
-    talk_seconds_today: float
-    phone: str | None
 
 
 @router.get("/")
@@ -145,30 +129,6 @@ async def callbacks(request: Request, state: Text = "", after: Text = "") -> Res
     )
 
 
-@router.get("/agents")
-async def agents(request: Request, user: SignedIn) -> Response:
-    """Every agent's state, live; for supervisors."""
-    if not may_see_all(user):
-        raise HTTPException(403, _("Only supervisors see all agents."))
-    return page(request, "agents.html", screens=await _screens(room(request)))
-
-
-@router.get("/agents/{agent_id}")
-async def agent(request: Request, user: SignedIn, agent_id: str) -> Response:
-    """One agent's live screen, with the pop."""
-    if not may_watch(user, agent_id):
-        raise HTTPException(403, _("This is another agent's screen."))
-    of = room(request)
-    screen = next((one for one in await _screens(of) if one.id == agent_id), None)
-    if screen is None:
-        raise HTTPException(404, _("There is no such agent."))
-    since, until = bounds(of.today(), of.zone)
-    today = partial(of.books.calls, since=since.timestamp(), until=until.timestamp(), limit=LATEST_CALLS)
-    latest, missed = await today(agent=screen.id), await today(missed_by=screen.id)
-    template = "_latest.html" if request.headers.get("hx-request") == "true" else "agent.html"
-    return page(request, template, screen=screen, calls=latest, missed=missed)
-
-
 @router.api_route("/recordings/{recording_id}/audio", methods=["GET", "HEAD"])
 async def recording(request: Request, user: SignedIn, recording_id: str, download: Text = "") -> FileResponse:
     return await hearing.audio(request, user, recording_id, download=bool(download))
@@ -177,28 +137,6 @@ async def recording(request: Request, user: SignedIn, recording_id: str, downloa
 @router.get("/recordings/{recording_id}/peaks")
 async def peaks(request: Request, user: SignedIn, recording_id: str) -> Response:
     return await hearing.waveform(request, user, recording_id)
-
-
-async def _screens(of: Room) -> list[Screen]:
-    """The enabled agents by name: as the board has them, else as the books last had them."""
-    saved = {status.agent: status for status in await of.agents.statuses()}
-    screens: list[Screen] = []
-    for agent in await of.agents.roster():
-        if not agent.enabled:
-            continue
-        view = of.board.views.get(agent.id)
-        now = view.state if view and view.state else saved.get(agent.id)
-        screens.append(
-            Screen(
-                id=agent.id,
-                name=agent.name,
-                state=now.state if now else AgentState.OFFLINE,
-                reason=now.reason if now else None,
-                talk_seconds_today=now.talk_seconds_today if now else 0.0,
-                phone=(now.phone if now else None) or agent.phone,
-            )
-        )
-    return sorted(screens, key=lambda screen: (screen.name, screen.id))
 
 
 def _day(text: str, of: Room) -> date:

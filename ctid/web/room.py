@@ -5,6 +5,7 @@ Law: made once per application and closed with it; nothing else is global.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
@@ -20,8 +21,12 @@ from ctid.db.books import Books
 from ctid.db.calls import Calls
 from ctid.db.contacts import Contacts
 from ctid.db.customers import Customers
+from ctid.db.desks import Desks
+from ctid.db.finding import Finder
+from ctid.db.lists import Lists
 from ctid.db.recordings import Recordings
 from ctid.db.roster import Roster
+from ctid.db.session import DatabaseFault
 from ctid.db.ticket_writing import TicketDesk
 from ctid.db.tickets import Tickets
 from ctid.db.users import Users
@@ -53,6 +58,11 @@ class Room:
         self.customers = Customers(self.engine)
         self.contacts = Contacts(self.engine)
         self.recordings = Recordings(self.engine)
+        self.desks = Desks(self.engine)
+        self.lists = Lists(self.engine)
+        self.finder = Finder(
+            self.engine, country=settings.routing.country, outside_prefix=settings.routing.outside_prefix
+        )
         self.board = Board()
         self.subscriber = Subscriber(settings.mqtt, (*TOPICS, RESULTS), self._hear)
         self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
@@ -62,6 +72,7 @@ class Room:
         self.zone = ZoneInfo(settings.routing.timezone)
         self._names: Mapping[AgentId, str] = {}
         self._names_at = -NAMES_SECONDS
+        self._naming = asyncio.Lock()  # five hundred screens ask at once
 
     def _hear(self, topic: str, payload: bytes, *, kept: bool) -> None:
         if topic.endswith("/result"):
@@ -70,11 +81,17 @@ class Room:
             self.board.take(topic, payload, kept=kept)
 
     async def names(self) -> Mapping[AgentId, str]:
-        """Agents' names by id, at most ten seconds old."""
-        now = time.monotonic()
-        if now - self._names_at >= NAMES_SECONDS:
-            self._names = {agent.id: agent.name for agent in await self.agents.roster()}
-            self._names_at = now
+        """Agents' names by id, at most ten seconds old, or as they were last known while the database is away."""
+        if time.monotonic() - self._names_at >= NAMES_SECONDS:
+            async with self._naming:
+                if time.monotonic() - self._names_at >= NAMES_SECONDS:
+                    try:
+                        async with session.faults(self.engine):
+                            self._names = {agent.id: agent.name for agent in await self.agents.roster()}
+                    except DatabaseFault:
+                        if not self._names:
+                            raise
+                    self._names_at = time.monotonic()
         return self._names
 
     def today(self) -> date:

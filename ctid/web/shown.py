@@ -25,7 +25,7 @@ from ctid.web.identity import form_token, known
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 from ctid.web.sounds import playable
-from ctid.web.texts import word
+from ctid.web.texts import level, severity, word
 
 THEME_COOKIE = "ctid_theme"
 THEMES = ("light", "dark")
@@ -121,6 +121,8 @@ def _make(zone: tzinfo) -> Environment:
         "iso": iso,
         "word": word,
         "playable": playable,
+        "level": level,
+        "severity": severity,
     }
     made.filters.update(filters)
     return made

@@ -102,3 +102,29 @@ def word(value: str | None) -> str:
     if value is None:
         return ""
     return _(WORDS[value]) if value in WORDS else value
+
+
+_LEVELS: Mapping[int, str] = {
+    1: say_later("Level 1, ordinary"),
+    2: say_later("Level 2, regular"),
+    3: say_later("Level 3, valued"),
+    4: say_later("Level 4, important"),
+    5: say_later("Level 5, most important"),
+}
+_SEVERITIES: Mapping[int, str] = {
+    1: say_later("Severity 1, slight"),
+    2: say_later("Severity 2, minor"),
+    3: say_later("Severity 3, normal"),
+    4: say_later("Severity 4, serious"),
+    5: say_later("Severity 5, critical"),
+}
+
+
+def level(number: int) -> str:
+    """How important a customer is, in words."""
+    return _(_LEVELS[number]) if number in _LEVELS else str(number)
+
+
+def severity(number: int) -> str:
+    """How bad a ticket's trouble is, in words."""
+    return _(_SEVERITIES[number]) if number in _SEVERITIES else str(number)

@@ -74,7 +74,9 @@ async def test_each_screen_hears_of_an_agent_in_its_users_language(ready: Web) -
         cookie = "; ".join(f"{key}={value}" for key, value in client.cookies.items())
         address = ready.socket_url + "?agent=7"
         async with connect(address, origin=ready.url, additional_headers={"cookie": cookie}) as socket:
-            words.append(json.loads(await socket.recv())["state"]["word"])
+            while (told := json.loads(await socket.recv()))["kind"] != "agent":
+                pass
+            words.append(told["state"]["word"])
     assert words == ["空闲", "Idle"]
 
 

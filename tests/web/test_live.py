@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from ctid.calljson import iso
 from ctid.db.callers import Callers
 from ctid.domain.types import AgentState, AgentStatus, Pop, PopState
-from ctid.mqtt.topics import agent_message, pop_message
+from ctid.mqtt.topics import agent_message, node_message, pop_message
 from ctid.web import board as board_module
-from ctid.web.board import TOPICS, WAITING, Board
+from ctid.web.board import TOPICS, Board, News
 from lab.process import until
 from tests.web.conftest import Web, form_token
 from tests.web.site import HOSTILE
@@ -53,14 +53,22 @@ async def screen(web: Web, name: str, query: str = "?agent=7", origin: str | Non
 
 
 async def heard(socket: ClientConnection, *, state: str | None = None, pop: str | None = None) -> dict:
-    """The next view with this state and pop; views before it are skipped."""
+    """The next view with this state and pop; what comes before it is skipped."""
     async with asyncio.timeout(10):
         while True:
-            view = json.loads(await socket.recv())
+            view = await told_of(socket, "agent")
             has_state = view["state"]["code"] if view["state"] else None
             has_pop = view["pop"]["state"] if view["pop"] else None
             if state in (None, has_state) and pop in (None, has_pop or "none"):
                 return view
+
+
+async def told_of(socket: ClientConnection, kind: str) -> dict:
+    """The next message of that kind."""
+    async with asyncio.timeout(10):
+        while (message := json.loads(await socket.recv()))["kind"] != kind:
+            pass
+    return message
 
 
 async def test_a_screen_is_told_the_present_state_first_and_each_change_after(ready: Web) -> None:
@@ -89,16 +97,17 @@ async def test_the_pop_shows_who_calls_their_tickets_and_why_here(ready: Web) ->
         await shows(ready, await ringing(ready))
         pop = (await heard(socket, pop="ringing"))["pop"]
     assert pop["contact"] == {
+        "id": "P1",
         "name": "陈小明",
         "role": "经理, 采购部",
         "customer": "华东精密机械有限公司",
-        "level": 4,
+        "level": {"number": 4, "words": "Level 4, important"},
     }
     assert pop["ticket"] == {
         "id": "T12",
         "subject": "Spindle stops after an hour",
         "status": "Open",
-        "severity": 4,
+        "severity": {"number": 4, "words": "Severity 4, serious"},
         "owner": "Li Wei",
     }
     assert [ticket["id"] for ticket in pop["history"]] == ["T9", "T3"]
@@ -119,7 +128,7 @@ async def test_a_pop_under_way_is_shown_again_after_a_reload_and_gone_once_it_en
         assert (await heard(socket))["pop"] is None
 
 
-async def test_an_agent_hears_of_no_other_agent(ready: Web) -> None:
+async def test_an_agent_hears_no_more_of_another_than_their_state(ready: Web) -> None:
     for query in ("?agent=8", ""):
         async with await screen(ready, "liwei", query) as socket:
             with pytest.raises(ConnectionClosed) as closed:
@@ -128,8 +137,12 @@ async def test_an_agent_hears_of_no_other_agent(ready: Web) -> None:
             assert closed.value.rcvd.code == 4403
     async with await screen(ready, "liwei") as socket:
         await heard(socket)
-        await ready.say(agent_message(replace(status(AgentState.IDLE), agent="8")))
-        await until(lambda: "8" in ready.room.board.views, "the web hears of 8")
+        await shows(ready, await ringing(ready, agent="8"))
+        await ready.say(agent_message(replace(status(AgentState.PAUSED, reason=HOSTILE), agent="8")))
+        told = await told_of(socket, "others")
+        while told["agents"][0]["code"] != "paused":
+            told = await told_of(socket, "others")
+        assert told["agents"] == [{"id": "8", "name": "Zhang San", "code": "paused", "word": "Paused"}]
         await ready.say(agent_message(status(AgentState.TALKING)))
         assert (await heard(socket))["agent"] == "7"
 
@@ -165,7 +178,7 @@ async def test_signing_out_closes_the_feed(web: Web, monkeypatch: pytest.MonkeyP
         await heard(socket)
         await client.post("/sign-out", data={"form_token": form_token((await client.get("/")).text)})
         with pytest.raises(ConnectionClosed) as closed:
-            await asyncio.wait_for(socket.recv(), 10)
+            await told_of(socket, "nothing")
         assert closed.value.rcvd
         assert closed.value.rcvd.code == 4401
 
@@ -175,6 +188,51 @@ async def test_a_screen_that_went_away_leaves_nothing_behind(ready: Web) -> None
         await heard(socket)
         assert ready.room.board.watched == 1
     await until(lambda: ready.room.board.watched == 0, "the board forgets the screen")
+
+
+async def test_what_others_do_is_gathered_and_what_is_ones_own_is_told_at_once() -> None:
+    board = Board()
+    watch = board.watch(frozenset({"7"}), others=True)
+    assert await watch.next() == News(agents=("7",))
+    assert await watch.next() == News(waiting=True)
+    for agent in ("8", "9", "8"):
+        told(board, agent, "state", {"state": "talking"})
+    told(board, "7", "pop", {"call_id": "c1", "state": "ringing"})
+    assert await watch.next() == News(agents=("7",))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watch.next(), 0.01)
+    assert await watch.next() == News(others=("8", "9"))
+
+
+async def test_the_feed_says_again_and_again_that_it_stands_and_what_is_wrong(
+    ready: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctid.web.live.BEAT_SECONDS", 0.02)
+    async with await screen(ready, "liwei") as socket:
+        assert (await told_of(socket, "link"))["trouble"] is None
+        await ready.say(node_message("n1", up=False, acting=False, pbx_connected=False, version="1"), retain=True)
+        while (said := (await told_of(socket, "link"))["trouble"]) is None:
+            pass
+        assert said.startswith("No ctid daemon is routing")
+
+
+async def test_the_feed_goes_on_while_the_database_is_away(ready: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctid.web.live.CHECK_SECONDS", 0.02)
+    asked = 0
+
+    async def away(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise OSError("away")
+
+    async with await screen(ready, "liwei") as socket:
+        await heard(socket)
+        monkeypatch.setattr(ready.room.users, "by_session", away)
+        monkeypatch.setattr(ready.room.agents, "roster", away)
+        monkeypatch.setattr("ctid.web.room.NAMES_SECONDS", 0.0)
+        await until(lambda: asked > 3, "the session is asked about")
+        await shows(ready, await ringing(ready))
+        assert (await heard(socket, pop="ringing"))["name"] == "Li Wei"
 
 
 async def test_the_feed_survives_a_broker_that_goes_away(ready: Web) -> None:
@@ -197,7 +255,7 @@ async def test_a_slow_screen_gets_the_newest_view_once_and_never_an_old_pop() ->
     for number in range(1000):
         told(board, "7", "pop", {"call_id": f"c{number}", "state": "ringing"})
     told(board, "7", "pop", {"call_id": "c998", "state": "withdrawn"})  # late, of an older call
-    assert await watch.next() == "7"
+    assert await watch.next() == News(agents=("7",))
     assert board.views["7"].pop
     assert board.views["7"].pop.call_id == "c999"
     with pytest.raises(TimeoutError):
@@ -222,22 +280,25 @@ def answered(board: Board, call: str) -> None:
     board.take(f"ctid/v1/calls/{call}", b'{"waiting": null}', kept=False)
 
 
-async def test_those_who_wait_stand_by_level_severity_and_arrival_until_their_call_says_otherwise() -> None:
+async def test_those_who_wait_stand_by_level_severity_and_arrival_until_their_call_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(board_module, "GATHER_SECONDS", 0.0)
     board = Board()
-    watch, blind = board.watch(frozenset(), waiting=True), board.watch(frozenset())
-    assert await watch.next() == WAITING
+    watch, blind = board.watch(frozenset(), others=True), board.watch(frozenset())
+    assert await watch.next() == News(waiting=True)
     for call, since, level, severity in (("a", "2", 1, 0), ("b", "1", 1, 0), ("c", "3", 4, 0), ("d", "4", 4, 5)):
         waits(board, call, since, level, severity)
     assert [one.id for one in board.waiting] == ["d", "c", "b", "a"]
     assert board.waiting[0].waiting.contact == "陈洁"
-    assert await watch.next() == WAITING
+    assert await watch.next() == News(waiting=True)
     waits(board, "c", "3", 4, 0)  # told again as it was
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watch.next(), 0.01)
     answered(board, "c")
     answered(board, "never heard of")
     assert [one.id for one in board.waiting] == ["d", "b", "a"]
-    assert await watch.next() == WAITING
+    assert await watch.next() == News(waiting=True)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(blind.next(), 0.01)
 

@@ -116,18 +116,6 @@ async def test_an_agent_sees_their_own_screen_and_nobody_elses(web: Web) -> None
     assert (await boss.get("/agents/8")).status_code == 200
 
 
-async def test_the_owner_sees_on_their_screen_who_rang_in_vain_today_and_nobody_else_does(web: Web) -> None:
-    owner = await web.signed_in("zhang")
-    for headers in ({}, {"hx-request": "true"}):
-        page = (await owner.get("/agents/8", headers=headers)).text
-        assert "Missed calls of your callers today" in page
-        missed = page[page.index("Missed calls") : page.index("Latest calls")]
-        for shown in ("/calls/1795000000.4", "陈小明", "waited 0:32"):
-            assert shown in missed, shown
-        assert "/calls/1795000000.5" not in missed  # they are called back
-    assert "Missed calls" not in (await (await web.signed_in("liwei")).get("/agents/7")).text
-
-
 async def test_callbacks_are_listed_with_whom_they_are_for_and_what_became_of_them(web: Web) -> None:
     client = await web.signed_in("liwei")
     page = (await client.get("/callbacks")).text

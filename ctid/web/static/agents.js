@@ -5,18 +5,20 @@ import { listen, mark, put, since } from "./feed.js";
 const rows = new Map([...document.querySelectorAll("[data-agent]")].map((row) => [row.dataset.agent, row]));
 const begun = new Map();
 
-listen(null, (view) => {
-  const row = rows.get(view.agent);
-  if (row === undefined) return;
-  if (view.state !== null) {
-    mark(row.querySelector('[data-slot="state"]'), view.state.code, view.state.word);
-    put(row, "reason", view.state.reason);
-    put(row, "talk", view.state.talk);
-    if (view.state.phone !== null) put(row, "phone", view.state.phone);
-    begun.set(row, view.state.since);
-    put(row, "for", since(view.state.since));
-  }
-  put(row, "who", view.pop === null ? null : view.pop.contact?.name ?? view.pop.caller);
+listen(null, {
+  agent(view) {
+    const row = rows.get(view.agent);
+    if (row === undefined) return;
+    if (view.state !== null) {
+      mark(row.querySelector('[data-slot="state"]'), view.state.code, view.state.word);
+      put(row, "reason", view.state.reason);
+      put(row, "talk", view.state.talk);
+      if (view.state.phone !== null) put(row, "phone", view.state.phone);
+      begun.set(row, view.state.since);
+      put(row, "for", since(view.state.since));
+    }
+    put(row, "who", view.pop === null ? null : view.pop.contact?.name ?? view.pop.caller);
+  },
 });
 
 setInterval(() => { for (const [row, at] of begun) put(row, "for", since(at)); }, 1000);

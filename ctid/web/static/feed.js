@@ -1,32 +1,88 @@
 // The live feed: one WebSocket that comes back by itself, and the ways text gets into a page.
-// Law: what arrives is text and stays text; nothing here builds markup out of it.
+// Law: what arrives is text and stays text; nothing here builds markup out of it. What the page shows is never older than the
+// line: a line that is silent counts as lost, and a new one tells everything again.
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
+// The server speaks each ten seconds.
+const SILENT = 25000;
 const SIGN_IN = 4401;
 const FORBIDDEN = 4403;
 
-/** Calls `show(view)` for each agent's view; `agent` limits it to one. The #link element says how the line is. */
-export function listen(agent, show) {
+let state = null; // of a page that opened no feed
+let ahead = 0;
+
+/** Whether what happens now would be heard of. */
+export function connected() { return state === null || state === "up"; }
+
+/** The server's time in milliseconds. */
+export function now() { return Date.now() + ahead; }
+
+/**
+ * Opens the feed: `hears.agent(view)` for each agent's view, `hears.others(agents)` and `hears.waiting(message)` beside it,
+ * `hears.link(state, trouble)` when the line is up, down or over. `agent` limits the views to one agent's.
+ */
+export function listen(agent, hears) {
   const link = document.getElementById("link");
-  const say = (state) => { link.textContent = link.dataset[state]; link.dataset.state = state; };
   let pause = FIRST_PAUSE;
+  let socket = null;
+  let heard = 0;
+  let again = null;
+
+  const say = (how, trouble = null) => {
+    state = how;
+    link.textContent = link.dataset[how];
+    link.dataset.state = how;
+    hears.link?.(how, trouble);
+  };
+
+  const lose = () => {
+    const old = socket;
+    socket = null;
+    old?.close();
+    say("down");
+    clearTimeout(again);
+    // Half of it by chance: a hundred screens must not come back in the same moment.
+    again = setTimeout(open, pause * (0.5 + Math.random()));
+    pause = Math.min(LONGEST_PAUSE, pause * 2);
+  };
 
   const open = () => {
+    clearTimeout(again);
     const address = new URL("/live", window.location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     if (agent !== null) address.searchParams.set("agent", agent);
-    const socket = new WebSocket(address);
-    socket.addEventListener("open", () => { pause = FIRST_PAUSE; say("up"); });
-    socket.addEventListener("message", (event) => show(JSON.parse(event.data)));
-    socket.addEventListener("close", (event) => {
-      if (event.code === SIGN_IN || event.code === FORBIDDEN) { say("over"); return; }
-      say("down");
-      // Half of it by chance: a hundred screens must not come back in the same moment.
-      setTimeout(open, pause * (0.5 + Math.random()));
-      pause = Math.min(LONGEST_PAUSE, pause * 2);
+    const opened = new WebSocket(address);
+    socket = opened;
+    heard = Date.now();
+    opened.addEventListener("message", (event) => {
+      if (socket !== opened) return;
+      heard = Date.now();
+      const message = JSON.parse(event.data);
+      if (message.kind === "link") {
+        pause = FIRST_PAUSE;
+        ahead = Date.parse(message.now) - Date.now();
+        say("up", message.trouble);
+      } else hears[message.kind]?.(message);
+    });
+    opened.addEventListener("close", (event) => {
+      if (socket !== opened) return;
+      if (event.code === SIGN_IN || event.code === FORBIDDEN) { socket = null; say("over"); return; }
+      lose();
     });
   };
+
+  setInterval(() => { if (socket !== null && Date.now() - heard > SILENT) lose(); }, 5000);
+  window.addEventListener("offline", () => { if (socket !== null) lose(); });
+  window.addEventListener("online", () => {
+    if (state !== "down") return;
+    pause = FIRST_PAUSE;
+    const old = socket;
+    socket = null;
+    old?.close();
+    open();
+  });
+  state = "down";
   open();
 }
 
@@ -45,12 +101,15 @@ export function mark(element, code, word) {
   if (element.textContent !== word) element.textContent = word;
 }
 
-/** The seconds since an ISO time as 0:07, 12:30 or 1:02:03. */
-export function since(iso) {
-  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(iso)) / 1000));
+/** Milliseconds as 0:07, 12:30 or 1:02:03; nothing below zero, "" for no number. */
+export function clock(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
   if (!Number.isFinite(seconds)) return "";
   const two = (number) => String(number).padStart(2, "0");
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor(seconds / 60) % 60;
   return hours ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
+
+/** The time since an ISO time. */
+export function since(iso) { return clock(now() - Date.parse(iso)); }

@@ -1,0 +1,78 @@
+// What can be done with the call on the screen: save who called, move it to another ticket, hand it over.
+
+import { ask, say } from "./ask.js";
+
+const move = document.getElementById("move");
+const found = document.getElementById("move-found");
+const search = document.getElementById("move-search");
+const sheet = document.getElementById("contact-sheet");
+const form = document.getElementById("contact-form");
+const transfer = document.getElementById("to-colleague");
+let call = null;
+let asked = 0;
+
+/** Offers what fits the call of this view. */
+export function offerFor(view) {
+  const pop = view.pop;
+  if (pop !== null && call?.call_id !== pop.call_id) { move.open = false; sheet.open = false; form.replaceChildren(); }
+  if (pop !== null) call = pop;
+  const spoken = pop !== null && pop.state === "answered";
+  const over = pop === null && call !== null && view.gone?.call_id === call.call_id && view.gone.state === "ended";
+  if (pop === null && !over) call = null;
+  move.hidden = !(spoken || over);
+  sheet.hidden = call === null || call.contact !== null || call.caller === null || (call.matches.length > 0);
+  transfer.hidden = !spoken;
+}
+
+async function seek() {
+  const mine = ++asked;
+  const words = new URLSearchParams({ call: call.call_id, q: search.value });
+  let tickets = null;
+  try {
+    const answer = await fetch(`/desk/tickets?${words}`, { redirect: "manual" });
+    if (answer.ok) ({ tickets } = await answer.json());
+  } catch { /* shown as none below */ }
+  if (mine !== asked) return;
+  found.replaceChildren(...(tickets ?? []).map((ticket) => {
+    const line = document.createElement("li");
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "btn btn-sm", textContent: found.dataset.text });
+    const words = `${ticket.id} · ${ticket.subject}`;
+    button.setAttribute("aria-label", `${found.dataset.text}: ${words}`);
+    button.addEventListener("click", () => relink(button, { ticket_id: ticket.id }));
+    line.append(button, ` ${words}`);
+    if (ticket.detail) {
+      const rest = document.createElement("div");
+      rest.className = "text-secondary small";
+      rest.textContent = ticket.detail;
+      line.append(rest);
+    }
+    return line;
+  }));
+  if (found.childElementCount === 0) found.append(found.dataset.textNone);
+}
+
+async function relink(button, fields) {
+  if (await ask("relink", { call_id: call.call_id, ...fields }, button)) { move.open = false; sheet.open = false; }
+}
+
+search.addEventListener("input", () => { if (!search.composing) seek(); });
+move.addEventListener("toggle", () => { if (move.open && call !== null) { search.value = ""; seek(); } });
+document.getElementById("move-new").addEventListener("click", (event) => relink(event.currentTarget, { ticket: "new" }));
+
+sheet.addEventListener("toggle", () => {
+  if (!sheet.open || call === null || form.childElementCount > 0) return;
+  const number = new URLSearchParams({ number: call.caller });
+  htmx.ajax("GET", `/contacts/quick?${number}`, { target: form, swap: "innerHTML" });
+});
+// The contact's piece of page says who was saved: the call is theirs from then on.
+form.addEventListener("htmx:afterSettle", () => {
+  const made = form.querySelector(".quick-made[data-contact]");
+  if (made !== null && call !== null) relink(made, { contact_id: made.dataset.contact });
+});
+form.addEventListener("htmx:responseError", () => say(form, document.getElementById("asks").dataset.textFailed));
+
+transfer.addEventListener("click", () => {
+  document.getElementById("colleagues").open = true;
+  document.getElementById("colleague").focus();
+});

@@ -1,0 +1,82 @@
+// The colleagues with how each is now; during a call, to whom it can go.
+// Rows stand by name and stay where they are: nobody's button moves away under the pointer because somebody else hung up.
+
+import { mark, put } from "../feed.js";
+
+const part = document.getElementById("colleagues");
+const list = part.querySelector('[data-slot="list"]');
+const search = document.getElementById("colleague");
+const count = part.querySelector('[data-slot="idle"]');
+const rows = new Map();
+let me = null;
+let call = null;
+
+function button(text, kind, one) {
+  const made = document.createElement("button");
+  Object.assign(made, { type: "button", className: "btn btn-sm", textContent: text });
+  Object.assign(made.dataset, { command: "transfer", to: one.id, kind });
+  made.setAttribute("aria-label", `${text}: ${one.name}`);
+  return made;
+}
+
+function make(one) {
+  const row = document.createElement("li");
+  row.className = "list-group-item d-flex gap-2 align-items-center";
+  const name = document.createElement("span");
+  name.className = "cut flex-fill";
+  name.dataset.slot = "name";
+  const state = document.createElement("span");
+  state.className = "badge";
+  state.dataset.slot = "state";
+  const asks = document.createElement("span");
+  asks.className = "d-flex gap-1";
+  asks.dataset.slot = "asks";
+  if (list.dataset.textBlind !== undefined) {
+    asks.append(button(list.dataset.textBlind, "blind", one), button(list.dataset.textAttended, "attended", one));
+  }
+  row.append(state, name, asks);
+  return row;
+}
+
+function fits(row) {
+  const wanted = search.value.trim().toLowerCase();
+  return row.dataset.code !== "offline" && (wanted === "" || row.dataset.name.toLowerCase().includes(wanted));
+}
+
+function arrange() {
+  for (const row of rows.values()) {
+    row.hidden = !fits(row);
+    row.querySelector('[data-slot="asks"]').hidden = call === null || row.dataset.code !== "idle";
+    for (const one of row.querySelectorAll("button")) one.dataset.callId = call ?? "";
+  }
+  const idle = [...rows.values()].filter((row) => row.dataset.code === "idle").length;
+  count.textContent = count.dataset.text.replace("{number}", String(idle));
+}
+
+/** Takes in how some of the others are now. */
+export function showOthers({ agents }) {
+  for (const one of agents) {
+    if (one.id === me) continue;
+    let row = rows.get(one.id);
+    if (row === undefined) {
+      row = make(one);
+      rows.set(one.id, row);
+      row.dataset.name = one.name;
+      const after = [...list.children].find((other) => other.dataset.name.localeCompare(one.name) > 0);
+      list.insertBefore(row, after ?? null);
+    }
+    row.dataset.code = one.code;
+    put(row, "name", one.name);
+    mark(row.querySelector('[data-slot="state"]'), one.code, one.word);
+  }
+  arrange();
+}
+
+/** The call that could go to one of them, and whom the agent asks about it now. */
+export function showCall(view) {
+  me = view.agent;
+  call = view.pop !== null && view.pop.state === "answered" ? view.pop.call_id : null;
+  arrange();
+}
+
+search.addEventListener("input", arrange);

@@ -1,0 +1,58 @@
+// Who waits, in the order in which they are served, each with a button to pick them up.
+
+import { mark, put, since } from "../feed.js";
+
+const part = document.getElementById("waiting");
+const list = part.querySelector('[data-slot="callers"]');
+const rows = new Map();
+
+function make(id) {
+  const row = document.createElement("li");
+  row.className = "list-group-item d-flex gap-2 align-items-center";
+  const who = document.createElement("span");
+  who.className = "cut flex-fill";
+  who.dataset.slot = "who";
+  const level = document.createElement("span");
+  level.className = "badge";
+  level.dataset.slot = "level";
+  const time = document.createElement("span");
+  time.className = "figures text-nowrap";
+  time.dataset.slot = "for";
+  row.append(level, who, time);
+  if (list.dataset.textPickup !== undefined) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "btn btn-sm btn-primary", textContent: list.dataset.textPickup });
+    Object.assign(button.dataset, { command: "pickup", callId: id });
+    row.append(button);
+  }
+  return row;
+}
+
+function tick() {
+  for (const row of rows.values()) put(row, "for", since(row.dataset.since));
+}
+
+export function showWaiting({ callers, more }) {
+  const gone = new Set(rows.keys());
+  for (const [place, one] of callers.entries()) {
+    gone.delete(one.id);
+    const row = rows.get(one.id) ?? make(one.id);
+    rows.set(one.id, row);
+    row.dataset.since = one.since;
+    const who = one.who ?? list.dataset.textUnknown;
+    put(row, "who", [who, one.customer, one.line].filter(Boolean).join(" · "));
+    mark(row.querySelector('[data-slot="level"]'), `level-${one.level.number}`, String(one.level.number));
+    row.querySelector('[data-slot="level"]').title = one.level.words;
+    row.querySelector("button")?.setAttribute("aria-label", `${list.dataset.textPickup}: ${who}, ${one.level.words}`);
+    if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
+  }
+  for (const id of gone) { rows.get(id).remove(); rows.delete(id); }
+  part.hidden = callers.length === 0;
+  put(part, "count", String(callers.length + more));
+  const rest = part.querySelector('[data-slot="more"]');
+  rest.hidden = more === 0;
+  rest.textContent = rest.dataset.text.replace("{number}", String(more));
+  tick();
+}
+
+setInterval(tick, 1000);
