@@ -1,5 +1,5 @@
 # What a builder types; `make setup` runs by itself before the others and takes a second when nothing changed.
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo test check bench lock texts clean
 
 setup:
 	@scripts/setup.sh
@@ -26,6 +26,10 @@ lock:
 	@$(LOCK) -o requirements/runtime.txt
 	@$(LOCK) --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	@npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
+
+# The catalogues of the pages' languages in step with the texts; what is then not translated is told.
+texts: setup
+	@.venv/bin/python scripts/texts.py
 
 clean:
 	rm -rf .lab .venv build dist ctid/web/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,8 +7,10 @@ shown once.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -22,6 +24,7 @@ from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import moment, say, say_json, table
 
 if TYPE_CHECKING:
+    from ctid.db.audits import Actor
     from ctid.db.session import Engine
     from ctid.db.users import ApiToken, User
 
@@ -61,7 +64,7 @@ def add(
     password = _password(from_stdin=password_stdin)
 
     async def added(engine: Engine) -> User:
-        return await Users(engine).create(name, password, Role(role), agent_id=agent, at=time.time())
+        return await Users(engine).create(name, password, Role(role), agent_id=agent, at=time.time(), by=_by())
 
     say(f"user {with_books(settings, added).name} added")
 
@@ -75,10 +78,53 @@ def passwd(name: Name, *, password_stdin: FromStdin = False, config: ConfigFile 
     password = _password(from_stdin=password_stdin)
 
     async def changed(engine: Engine) -> None:
-        await Users(engine).set_password(name, password)
+        await Users(engine).set_password(name, password, by=_by())
 
     with_books(settings, changed)
     say("password changed; sessions ended")
+
+
+@user.command("set")
+def change(
+    name: Name,
+    *,
+    role: Annotated[Literal["agent", "supervisor", "administrator"] | None, typer.Option()] = None,
+    agent: Annotated[str | None, typer.Option(metavar="ID", help="The agent whose screen it is.")] = None,
+    no_agent: Annotated[bool, typer.Option("--no-agent", help="The user is no agent any more.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Give a user another role, or another agent's screen; what is not named stays."""
+    if role is None and agent is None and not no_agent:
+        raise typer.BadParameter("name what to change: --role, --agent ID or --no-agent")
+    if agent is not None and no_agent:
+        raise typer.BadParameter("--agent and --no-agent exclude each other")
+    settings = read_settings(config)
+    from ctid.db.users import Role, UserFault, Users
+
+    async def changed(engine: Engine) -> User:
+        store = Users(engine)
+        before = await store.named(name)
+        wanted = Role(role) if role else before.role
+        agent_id = None if no_agent else agent or before.agent_id
+        if wanted is Role.AGENT and agent_id is None:
+            raise UserFault("an agent's user needs --agent ID: whose screen it is")
+        return await store.change(name, role=wanted, agent_id=agent_id, by=_by())
+
+    now = with_books(settings, changed)
+    say(f"user {now.name}: {now.role.value}{f', agent {now.agent_id}' if now.agent_id else ''}")
+
+
+@user.command()
+def remove(name: Name, *, config: ConfigFile = None) -> None:
+    """Take a user away for good, sessions and tokens included; the audit keeps the name. To lock one out: disable."""
+    settings = read_settings(config)
+    from ctid.db.users import Users
+
+    async def removed(engine: Engine) -> None:
+        await Users(engine).remove(name, by=_by())
+
+    with_books(settings, removed)
+    say(f"user {name} removed")
 
 
 @user.command()
@@ -125,7 +171,7 @@ def add_token(
     from ctid.db.users import Users
 
     async def made(engine: Engine) -> str:
-        return await Users(engine).create_token(name, token_name, at=time.time())
+        return await Users(engine).create_token(name, token_name, at=time.time(), by=_by())
 
     say(with_books(read_settings(config), made))
 
@@ -138,7 +184,7 @@ def revoke_token(
     from ctid.db.users import Users
 
     async def revoked(engine: Engine) -> None:
-        await Users(engine).revoke_token(name, token_name, at=time.time())
+        await Users(engine).revoke_token(name, token_name, at=time.time(), by=_by())
 
     with_books(read_settings(config), revoked)
     say("token revoked")
@@ -177,10 +223,21 @@ def _set_disabled(name: str, config: Path | None, *, disabled: bool) -> None:
     from ctid.db.users import Users
 
     async def changed(engine: Engine) -> None:
-        await Users(engine).set_disabled(name, disabled=disabled)
+        await Users(engine).set_disabled(name, disabled=disabled, by=_by())
 
     with_books(read_settings(config), changed)
     say(f"user {name} {'disabled' if disabled else 'enabled'}")
+
+
+def _by() -> Actor:
+    """Whoever sits at the command line, for the audit."""
+    from ctid.db.audits import Actor
+
+    try:
+        name = getuser()
+    except (KeyError, OSError):  # a container may know its users by number alone
+        name = str(os.getuid())
+    return Actor(at=time.time(), user_name=f"command line ({name})")
 
 
 def _password(*, from_stdin: bool) -> str:

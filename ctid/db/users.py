@@ -205,6 +205,11 @@ class Users:
         async with reading(self._engine) as connection:
             return [_user(row) for row in await connection.execute(select(users).order_by(users.c.name))]
 
+    async def named(self, name: str) -> User:
+        """Raises ``NoSuchUser``."""
+        async with reading(self._engine) as connection:
+            return await _existing(connection, name)
+
     async def one(self, user_id: int) -> User | None:
         return await self._one(select(users).where(users.c.id == user_id))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiomqtt
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from ctid.config import Settings, load
@@ -31,6 +32,7 @@ class Web:
 
     url: str
     seeded: Seeded
+    app: FastAPI
     room: Room
     broker: Mosquitto
     publisher: aiomqtt.Client
@@ -104,6 +106,7 @@ async def web(tmp_path: Path, broker: Mosquitto) -> AsyncIterator[Web]:
             made = Web(
                 url=f"http://127.0.0.1:{taken.getsockname()[1]}",
                 seeded=seeded,
+                app=app,
                 room=room,
                 broker=broker,
                 publisher=publisher,
