@@ -186,6 +186,7 @@ fonts() {
 <fontconfig>
   <dir>$root/usr/share/fonts</dir>
   <cachedir>$LAB/cache/fonts</cachedir>
+  <match target="pattern"><edit name="family" mode="append_last" binding="weak"><string>sans-serif</string></edit></match>
   <alias><family>sans-serif</family><prefer><family>Liberation Sans</family><family>WenQuanYi Micro Hei</family></prefer></alias>
   <alias><family>serif</family><prefer><family>Liberation Serif</family><family>WenQuanYi Micro Hei</family></prefer></alias>
   <alias><family>monospace</family><prefer><family>Liberation Mono</family><family>WenQuanYi Micro Hei Mono</family></prefer></alias>

@@ -1,0 +1,58 @@
+"""Every main page after a full day: both languages, light and dark, nothing that shuts people out; and their pictures."""
+
+import os
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from lab.browser import Language, Theme, denied, picture
+from lab.process import TOP
+from tests.browser.conftest import Office
+from tests.browser.day import a_full_day
+from tests.browser.people import ADMIN, WANG
+
+PICTURES = TOP / "docs" / "screenshots"
+#: What is not in the frame's menus.
+MORE = ("/tickets/1001", "/customers/C1", "/contacts/P1")
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def day(opened_office: Office) -> Office:
+    await a_full_day(opened_office.site)
+    return opened_office
+
+
+async def taken(page: Page, name: str) -> None:
+    """The picture of the page for the documentation, where pictures are wanted."""
+    if os.environ.get("CTID_SCREENSHOTS") == "1":
+        await picture(page, PICTURES / f"{name}.png")
+
+
+async def in_the_menus(page: Page) -> list[str]:
+    """The addresses the frame leads to."""
+    links = page.locator("header a[href^='/']")
+    found = [await links.nth(n).get_attribute("href") for n in range(await links.count())]
+    return list(dict.fromkeys(address for address in found if address))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize("user", [WANG, ADMIN])
+async def test_no_page_shuts_anybody_out(day: Office, user: str, language: Language, theme: Theme) -> None:
+    async with day.desk(user, language=language, theme=theme) as page:
+        found: dict[str, list[str]] = {}
+        for address in (*await in_the_menus(page), *MORE):
+            await page.goto(address)
+            await expect(page.locator("main")).to_be_visible()
+            await expect(page.locator("html")).to_have_attribute("lang", {"en": "en", "zh-CN": "zh-Hans"}[language])
+            findings = await denied(page)
+            wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            if wide > 0:
+                findings.append(f"it is {wide} pixels wider than the screen")
+            if findings:
+                found[address] = findings
+            await taken(page, f"{user}{address.replace('/', '-').rstrip('-')}-{language}-{theme}")
+        assert found == {}
