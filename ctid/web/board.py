@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
-from contextlib import suppress
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -39,6 +38,9 @@ SILENT_SECONDS = 40.0
 WAITING: AgentId = ""
 #: How long the changes of others are gathered before a screen is told.
 GATHER_SECONDS = 0.5
+#: So many screens are told of it together, and the next so much later.
+TOLD_TOGETHER = 20
+BETWEEN_SECONDS = 0.01
 
 _log = get_logger(__name__)
 
@@ -160,43 +162,39 @@ class Watch:
     """
 
     def __init__(self, of: frozenset[AgentId] | None, *, others: bool = False) -> None:
+        self.others = others
         self._of = of
-        self._others = others
         self._changed: OrderedDict[AgentId, None] = OrderedDict()
         self._others_changed: OrderedDict[AgentId, None] = OrderedDict()
         self._some = asyncio.Event()
-        self._told_others_at = -GATHER_SECONDS
 
     def note(self, agents: Iterable[AgentId]) -> None:
+        """These changed: to be told at once, if the screen is about them."""
         for agent in agents:
             if agent != WAITING and (self._of is None or agent in self._of):
                 self._changed[agent] = None
                 self._some.set()
-            elif self._others:
+
+    def note_others(self, agents: Iterable[AgentId]) -> None:
+        """These changed, or who waits did: to be told beside what the screen is about."""
+        for agent in agents:
+            if self._of is None or agent not in self._of:
                 self._others_changed[agent] = None
                 self._some.set()
 
     async def next(self) -> News:
         """What changed since the last time, as soon as there is any."""
-        while True:
-            if self._changed:
-                news = News(agents=tuple(self._changed))
-                self._changed.clear()
-                return news
-            if self._others_changed:
-                wait = self._told_others_at + GATHER_SECONDS - time.monotonic()
-                if wait <= 0:
-                    waiting = WAITING in self._others_changed
-                    others = tuple(agent for agent in self._others_changed if agent != WAITING)
-                    news = News(others=others, waiting=waiting)
-                    self._others_changed.clear()
-                    self._told_others_at = time.monotonic()
-                    return news
-            else:
-                wait = None
+        while not self._changed and not self._others_changed:
             self._some.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._some.wait(), wait)
+            await self._some.wait()
+        if self._changed:
+            news = News(agents=tuple(self._changed))
+            self._changed.clear()
+        else:
+            others = tuple(agent for agent in self._others_changed if agent != WAITING)
+            news = News(others=others, waiting=WAITING in self._others_changed)
+            self._others_changed.clear()
+        return news
 
 
 @dataclass(slots=True)
@@ -205,6 +203,8 @@ class Board:
     nodes: dict[str, Node] = field(default_factory=dict)
     _waiting: dict[CallId, tuple[float, Waiting]] = field(default_factory=dict)  # heard when, by the monotonic clock
     _watches: set[Watch] = field(default_factory=set)
+    _gathered: dict[AgentId, None] = field(default_factory=dict)
+    _telling: asyncio.TimerHandle | None = None
 
     def take(self, topic: str, payload: bytes, *, kept: bool) -> None:
         """One message from the broker; ``kept`` when it is what the broker had retained. Never raises."""
@@ -228,7 +228,9 @@ class Board:
     def watch(self, of: frozenset[AgentId] | None, *, others: bool = False) -> Watch:
         """A watch that has all present views to tell, the agents named even if never heard of; end it by ``leave``."""
         watch = Watch(of, others=others)
-        watch.note((*(of or ()), *self.views, WAITING))
+        watch.note((*(of or ()), *self.views))
+        if others:
+            watch.note_others((*self.views, WAITING))
         self._watches.add(watch)
         return watch
 
@@ -294,5 +296,26 @@ class Board:
     def _tell(self, agent: AgentId) -> None:
         if (view := self.views.get(agent)) is not None:
             view.said.clear()
+        beside = False
         for watch in self._watches:
             watch.note((agent,))
+            beside = beside or watch.others
+        if beside:
+            self._gathered[agent] = None
+            if self._telling is None:
+                self._telling = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_others)
+
+    def _tell_others(self) -> None:
+        gathered = tuple(self._gathered)
+        self._gathered.clear()
+        self._tell_next(gathered, [watch for watch in self._watches if watch.others])
+
+    def _tell_next(self, gathered: tuple[AgentId, ...], screens: Sequence[Watch]) -> None:
+        """Tell some screens now and the rest a moment later: a caller who rings meanwhile must not wait for all of them."""
+        for watch in screens[:TOLD_TOGETHER]:
+            watch.note_others(gathered)
+        loop = asyncio.get_running_loop()
+        if rest := screens[TOLD_TOGETHER:]:
+            self._telling = loop.call_later(BETWEEN_SECONDS, self._tell_next, gathered, rest)
+        else:
+            self._telling = loop.call_later(GATHER_SECONDS, self._tell_others) if self._gathered else None

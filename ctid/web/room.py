@@ -82,7 +82,8 @@ class Room:
 
     async def names(self) -> Mapping[AgentId, str]:
         """Agents' names by id, at most ten seconds old, or as they were last known while the database is away."""
-        if time.monotonic() - self._names_at >= NAMES_SECONDS:
+        old = time.monotonic() - self._names_at >= NAMES_SECONDS
+        if old and not (self._names and self._naming.locked()):  # one asks, the others go on with what is known
             async with self._naming:
                 if time.monotonic() - self._names_at >= NAMES_SECONDS:
                     try:
