@@ -96,8 +96,9 @@ class Desk:
         page = await self._context.new_page()
         await page.goto(f"/sign-in?next={self._at}")
         await page.locator("input[name=name]").fill(self._name)
-        await page.locator("input[name=password]").fill(self._site.password)
-        await page.locator("main form button[type=submit]").click()
+        password = page.locator("input[name=password]")
+        await password.fill(self._site.password)
+        await password.press("Enter")
         await page.wait_for_url(f"**{self._at}")
         return page
 
