@@ -229,6 +229,7 @@ class Contacts:
                 _refuse_alike(connection, before.name, at, (), leaving=key)
             customer_id = _made(connection, at, by)
             left = instant(move.left_at)
+            keep_posts(connection, [key], left)
             place = {"customer_id": customer_id, "department": move.department, "title": move.title}
             _change(connection, key, version, place | {"version": version + 1})
             present = (posts.c.contact_id == key) & posts.c.until.is_(None)

@@ -163,6 +163,10 @@ class Customers:
         """Customers or leads, the highest level first and by name within it."""
         return await read(self._engine, lambda connection: _listed(connection, kind, limit, after))
 
+    async def came(self, leads: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Of each lead: who came there last, and from which customer (names)."""
+        return await read(self._engine, lambda connection: _came(connection, leads))
+
     async def visits(self, key: str) -> list[Visit]:
         """Who installed and who was on site, the newest first."""
         return await read(self._engine, lambda connection: _visits(connection, key))

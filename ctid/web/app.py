@@ -23,7 +23,24 @@ from ctid.config import Settings
 from ctid.db import session
 from ctid.db.session import DatabaseFault
 from ctid.languages import _, say_later
-from ctid.web import api, audit, desktop, health, live, me, pages, people, quick, roster, sign_in, ticket_lists, tickets
+from ctid.web import (
+    api,
+    audit,
+    contacts,
+    customers,
+    desktop,
+    health,
+    live,
+    me,
+    merging,
+    pages,
+    people,
+    quick,
+    roster,
+    sign_in,
+    ticket_lists,
+    tickets,
+)
 from ctid.web.cursors import BadCursor
 from ctid.web.guards import Bounded, Headed, Logged, Spoken
 from ctid.web.identity import SignInNeeded, user_of
@@ -64,7 +81,22 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.room = made
-    for part in (sign_in, desktop, pages, quick, ticket_lists, tickets, me, people, roster, audit, api):
+    for part in (
+        sign_in,
+        desktop,
+        pages,
+        quick,
+        merging,
+        customers,
+        contacts,
+        ticket_lists,
+        tickets,
+        me,
+        people,
+        roster,
+        audit,
+        api,
+    ):
         app.include_router(part.router, dependencies=[Depends(stored)])
     app.include_router(health.router)
     app.include_router(live.router)

@@ -9,19 +9,28 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 
+from ctid.db.books import Mark
 from ctid.db.contacts import NewCustomer, Number
 from ctid.db.customers import CUSTOMER
-from ctid.db.files import Actor, Match, Why
+from ctid.db.files import Actor, FileKind, Match, Why
 from ctid.db.numbers import normalise
+from ctid.db.timelines import Moment, TimePlace, What, place_of
 from ctid.db.users import User
 from ctid.languages import _, say_later
+from ctid.web import cursors
+from ctid.web.addresses import ROWS, address
+from ctid.web.cursors import BadCursor
 from ctid.web.forms import Fields
 from ctid.web.room import room
 
 LONGEST_NUMBER = 100
+NOTES = 10_000
+#: What the line of time can be narrowed to.
+ONLY: Mapping[str, tuple[What, ...]] = {"calls": (What.CALL,), "tickets": (What.TICKET, What.ATTEMPT)}
 
 WHYS: Mapping[Why, str] = {
     Why.NUMBER: say_later("the same number"),
@@ -66,3 +75,46 @@ def match_json(match: Match) -> dict[str, Any]:
         "detail": match.detail,
         "why": match.why.value,
     }
+
+
+def changed_since(
+    fields: Fields, now: Mapping[str, str | float | None], labels: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """What a file says now that the typed form does not: the field's label and the present text."""
+    said = {name: "" if value is None else str(value) for name, value in now.items()}
+    return [
+        (_(labels[name]), text)
+        for name, text in said.items()
+        if name in labels and name in fields.typed and fields.typed[name].replace("\r\n", "\n").strip() != text
+    ]
+
+
+async def line_of_time(request: Request, kind: FileKind, key: str, what: str, after: str) -> dict[str, Any]:
+    """What the line of time on a file's page shows; raises ``BadCursor``."""
+    wanted = what if what in ONLY else ""
+    place = _place(after) if after else None
+    only = ONLY.get(wanted, tuple(What))
+    rows = await room(request).timelines.of(kind, key, limit=ROWS + 1, after=place, only=only)
+    here = f"/{kind}s/{quote(key, safe='')}"
+    chosen = {"what": wanted} if wanted else {}
+    older = address(here, chosen | {"after": _written(rows[ROWS - 1])}) if len(rows) > ROWS else None
+    return {
+        "moments": rows[:ROWS],
+        "line_here": here,
+        "line_wanted": wanted,
+        "line_first": f"{address(here, chosen)}#time" if after else None,
+        "line_older": f"{older}#time" if older else None,
+    }
+
+
+def _written(moment: Moment) -> str:
+    place = place_of(moment)
+    return cursors.write(Mark(at=place.at, id=f"{place.what} {place.key}"))
+
+
+def _place(text: str) -> TimePlace:
+    mark = cursors.read(text)
+    what, _space, key = mark.id.partition(" ")
+    if what not in tuple(What) or not key:
+        raise BadCursor
+    return TimePlace(at=mark.at, what=What(what), key=key)

@@ -79,7 +79,7 @@ async def quick(request: Request, user: SignedIn, form: OwnForm) -> Response:
     except LooksAlike as alike:
         if _wants_json(request):
             return _json({"matches": [match_json(match) for match in alike.matches]}, 409)
-        return _form(request, fields, alike.matches)
+        return _form(request, fields, alike.matches, status=409)
     except NoSuchFile as none:
         gone = _("There is no such customer.") if none.kind is FileKind.CUSTOMER else _("There is no such contact.")
         fields.refuse("customer" if none.kind is FileKind.CUSTOMER else "name", gone)
@@ -96,11 +96,11 @@ def _made(request: Request, contact: ContactFile) -> Response:
 
 
 def _refused(request: Request, fields: Fields) -> Response:
-    return _json({"faults": fields.faults}, 422) if _wants_json(request) else _form(request, fields)
+    return _json({"faults": fields.faults}, 422) if _wants_json(request) else _form(request, fields, status=422)
 
 
-def _form(request: Request, fields: Fields, matches: tuple[Match, ...] = ()) -> Response:
-    return page(request, "_quick.html", fields=fields, matches=matches, whys=WHYS)
+def _form(request: Request, fields: Fields, matches: tuple[Match, ...] = (), *, status: int = 200) -> Response:
+    return page(request, "_quick.html", status=status, fields=fields, matches=matches, whys=WHYS)
 
 
 def _wants_json(request: Request) -> bool:

@@ -18,9 +18,22 @@ class May(Enum):
     KEEP_AGENTS = auto()  # the roster: names, phones, PINs, lines
     READ_AUDIT = auto()
     KEEP_USERS = auto()
+    SET_LEVELS = auto()  # of customers and contacts: who is served first
+    MERGE_FILES = auto()  # two customers or contacts into one
+    IMPORT_LISTS = auto()  # customers and contacts from CSV
 
 
-_SUPERVISOR = frozenset({May.SEE_ALL_AGENTS, May.HEAR_ALL, May.KEEP_AGENTS, May.READ_AUDIT})
+_SUPERVISOR = frozenset(
+    {
+        May.SEE_ALL_AGENTS,
+        May.HEAR_ALL,
+        May.KEEP_AGENTS,
+        May.READ_AUDIT,
+        May.SET_LEVELS,
+        May.MERGE_FILES,
+        May.IMPORT_LISTS,
+    }
+)
 
 _ROLES: Mapping[Role, frozenset[May]] = {
     Role.AGENT: frozenset(),

@@ -24,11 +24,13 @@ from ctid.db.customers import Customers
 from ctid.db.desks import Desks
 from ctid.db.finding import Finder
 from ctid.db.lists import Lists
+from ctid.db.merging import Merging
 from ctid.db.recordings import Recordings
 from ctid.db.roster import Roster
 from ctid.db.session import DatabaseFault
 from ctid.db.ticket_writing import TicketDesk
 from ctid.db.tickets import Tickets
+from ctid.db.timelines import Timelines
 from ctid.db.users import Users
 from ctid.domain.types import AgentId
 from ctid.mqtt.asker import RESULTS, Asker
@@ -57,6 +59,8 @@ class Room:
         self.books = Books(self.engine)
         self.customers = Customers(self.engine)
         self.contacts = Contacts(self.engine)
+        self.timelines = Timelines(self.engine)
+        self.merging = Merging(self.engine)
         self.recordings = Recordings(self.engine)
         self.desks = Desks(self.engine)
         self.lists = Lists(self.engine)

@@ -1,0 +1,103 @@
+"""Files that may be one: the list of suspects, and the merge of two after a look at what would move.
+
+Law: for supervisors. Nothing moves before the page that says what would; what was changed since then is looked at again.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ctid.db.files import FileKind, NoSuchFile, StaleFile
+from ctid.db.merging import MergeFault, Side
+from ctid.db.users import User
+from ctid.languages import _
+from ctid.web.addresses import Text, address, known
+from ctid.web.files import WHYS, actor
+from ctid.web.forms import Fields
+from ctid.web.identity import OwnForm, SignedIn, signed_in
+from ctid.web.roles import May, may
+from ctid.web.room import room
+from ctid.web.shown import page
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
+
+Files = Literal["customers", "contacts"]
+_KINDS = {"customers": FileKind.CUSTOMER, "contacts": FileKind.CONTACT}
+
+
+@router.get("/duplicates")
+async def suspects(request: Request, user: SignedIn, after: Text = "") -> Response:
+    """Pairs of files that may be one."""
+    _supervisors(user)
+    start = known(after, _("There is no such page.")) or None
+    pairs, last = await room(request).merging.suspects(after=start)
+    older = address("/duplicates", {"after": last}) if last else None
+    first = "/duplicates" if start else None
+    return page(request, "duplicates.html", pairs=pairs, whys=WHYS, older=older, first=first)
+
+
+@router.post("/duplicates/apart")
+async def apart(request: Request, user: SignedIn, form: OwnForm) -> Response:
+    """Two files are not one."""
+    _supervisors(user)
+    fields = Fields(form, room(request).zone)
+    kind = fields.choice("kind", tuple(FileKind), required=True)
+    one, other = fields.key("one", required=True), fields.key("other", required=True)
+    if kind is None or one is None or other is None:
+        raise HTTPException(422, _("Two files belong to it."))
+    await room(request).merging.keep_apart(FileKind(kind), one, other, actor(request, user))
+    return RedirectResponse("/duplicates", 303)
+
+
+@router.get("/{files}/{key}/merge")
+async def ask(request: Request, user: SignedIn, files: Files, key: str, into: Text = "") -> Response:
+    """What would move; without ``into``, which file is to take this one up."""
+    _supervisors(user)
+    if not into:
+        return page(request, "merge.html", files=files, key=known(key, ""), gone=None, kept=None, said=None)
+    gone, kept = await _both(request, files, key, into)
+    return page(request, "merge.html", files=files, key=key, gone=gone, kept=kept, said=None)
+
+
+@router.post("/{files}/{key}/merge")
+async def merge(request: Request, user: SignedIn, files: Files, key: str, form: OwnForm) -> Response:
+    """Make two files one, as it was shown."""
+    _supervisors(user)
+    fields = Fields(form, room(request).zone)
+    into = fields.key("into", required=True) or ""
+    versions = tuple(
+        fields.whole(name, least=1, most=2**31, required=True) or 0 for name in ("version", "into_version")
+    )
+    kind = _KINDS[files]
+    try:
+        await room(request).merging.merge(kind, known(key, ""), into, (versions[0], versions[1]), actor(request, user))
+    except StaleFile:
+        gone, kept = await _both(request, files, key, into)
+        said = _("Somebody has changed one of the two since. Look again at what would move.")
+        return page(request, "merge.html", status=409, files=files, key=key, gone=gone, kept=kept, said=said)
+    except (NoSuchFile, MergeFault) as fault:
+        raise _refused(fault) from None
+    return RedirectResponse(f"/{files}/{quote(into, safe='')}", 303)
+
+
+async def _both(request: Request, files: Files, key: str, into: str) -> tuple[Side, Side]:
+    try:
+        return await room(request).merging.preview(_KINDS[files], known(key, ""), known(into, ""))
+    except (NoSuchFile, MergeFault) as fault:
+        raise _refused(fault) from None
+
+
+def _refused(fault: NoSuchFile | MergeFault) -> HTTPException:
+    if isinstance(fault, NoSuchFile):
+        return HTTPException(404, _("There is no such file."))
+    return HTTPException(422, _("These two cannot be merged: choose two different files that were not merged yet."))
+
+
+def _supervisors(user: User) -> None:
+    if not may(user, May.MERGE_FILES):
+        raise HTTPException(403, _("Only supervisors merge files."))
