@@ -391,3 +391,12 @@ def test_no_environment_brings_more_than_plain_faults(env: dict[str, str]) -> No
         odd = [fault for fault in caught.faults if not fault.isprintable() or ": " not in fault]
         if odd:
             pytest.fail(f"no plain fault: {odd}")
+
+
+def test_a_web_that_others_reach_by_an_address_nobody_named_is_warned_of(file: Path) -> None:
+    def doubted(text: str) -> bool:
+        return any(warning.startswith("web.url: is a loopback address") for warning in loaded(file, text).warnings)
+
+    assert doubted('[web]\nlisten = "0.0.0.0:8080"\n')
+    assert not doubted('[web]\nlisten = "0.0.0.0:8080"\nurl = "https://ctid.example.com"\n')
+    assert not doubted('[web]\nlisten = "127.0.0.1:8080"\n')

@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -94,9 +95,17 @@ def _doubts(settings: Settings) -> list[str]:
         for line in settings.lines
         if _circle(settings.lines, line)
     ]
+    if _loopback(urlsplit(settings.web.url).hostname or "") and not _loopback(settings.web.listen.host):
+        warnings.append(
+            "web.url: is a loopback address, while web.listen takes others' connections; set it to the address people open"
+        )
     if not settings.lines:
         warnings.append("lines: there is none; add [[lines]] with a name and numbers, or no call is routed")
     return warnings
+
+
+def _loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _from_file(path: Path) -> dict[str, Any]:

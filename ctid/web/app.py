@@ -42,7 +42,7 @@ from ctid.web import (
     tickets,
 )
 from ctid.web.cursors import BadCursor
-from ctid.web.guards import Bounded, Headed, Logged, Spoken
+from ctid.web.guards import Addressed, Bounded, Headed, Logged, Spoken
 from ctid.web.identity import SignInNeeded, user_of
 from ctid.web.room import Room, room, stored
 from ctid.web.shown import STATIC, page
@@ -108,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(DatabaseFault, _no_database)
     app.add_exception_handler(Exception, _failure)
     app.add_middleware(Bounded)
+    app.add_middleware(Addressed, url=settings.web.url)
     app.add_middleware(Headed, https=settings.web.url.startswith("https://"))
     app.add_middleware(Logged)
     app.add_middleware(Spoken)

@@ -1,4 +1,4 @@
-"""What stands before every request: headers that bind the browser, a bound on bodies, a line in the log.
+"""What stands before every request: is it meant for us, headers that bind the browser, a bound on bodies, a line in the log.
 
 Law: pure ASGI, so that streaming and sockets pass untouched. The log has the path, never a query, cookie or token.
 """
@@ -6,7 +6,6 @@ Law: pure ASGI, so that streaming and sockets pass untouched. The log has the pa
 from __future__ import annotations
 
 import time
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import get_logger
 
 from ctid.languages import ENGLISH, LANGUAGES, preferred, speak
+from ctid.web.origins import ours, tell
 
 #: A form of a few thousand characters: one of Chinese is sent as nine.
 LARGEST_BODY = 256 * 1024
@@ -33,24 +33,11 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_QUIET = ("/static/", "/healthz", "/readyz")
+#: For those who watch the process, who come by any name; there is nothing to be had there.
+_WATCHED = ("/healthz", "/readyz")
+_QUIET = ("/static/", *_WATCHED)
 
 _log = get_logger(__name__)
-
-
-def same_origin(connection: HTTPConnection, public_url: str) -> bool:
-    """Whether the request's Origin is this site's, as addressed (Host) or as people know it (``public_url``).
-
-    The scheme is left out: behind a proxy that ends TLS it is not ours to see. No Origin at all is no.
-    """
-    origin = connection.headers.get("origin", "")
-    try:
-        place = urlsplit(origin)
-    except ValueError:
-        return False
-    if place.scheme not in ("http", "https") or not place.netloc:
-        return False
-    return place.netloc.lower() in (connection.headers.get("host", "").lower(), urlsplit(public_url).netloc.lower())
 
 
 class Headed:
@@ -78,6 +65,28 @@ class Headed:
         await self._app(scope, receive, headed)
 
 
+class Addressed:
+    """Refuses what is addressed to a name that is not this site's; ``url`` is the address people open."""
+
+    def __init__(self, app: ASGIApp, *, url: str) -> None:
+        self._app = app
+        self._url = url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in _WATCHED:
+            await self._app(scope, receive, send)
+            return
+        hosts = Headers(scope=scope).getlist("host")
+        if len(hosts) == 1 and ours(hosts[0], self._url):
+            await self._app(scope, receive, send)
+            return
+        tell(", ".join(hosts), self._url)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # before accept: the handshake is refused with 403
+        else:
+            await _refuse(send, 421, b"This is not the address of this site.\n")
+
+
 class Bounded:
     """Refuses bodies past ``LARGEST_BODY``, by what they say of themselves and by what they turn out to be."""
 
@@ -90,7 +99,7 @@ class Bounded:
             return
         said = Headers(scope=scope).get("content-length", "")
         if said.isascii() and said.isdigit() and int(said[:20]) > LARGEST_BODY:
-            await _refuse(send)
+            await _refuse(send, 413, b"The request is too large.\n")
             return
         body = bytearray()
         more = True
@@ -102,7 +111,7 @@ class Bounded:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > LARGEST_BODY:
-                await _refuse(send)
+                await _refuse(send, 413, b"The request is too large.\n")
                 return
         given = False
 
@@ -168,8 +177,7 @@ class Logged:
             )
 
 
-async def _refuse(send: Send) -> None:
-    text = b"The request is too large.\n"
+async def _refuse(send: Send, status: int, text: bytes) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})

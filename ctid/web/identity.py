@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from ctid.db.audits import Actor
 from ctid.db.users import User
 from ctid.languages import LANGUAGES, _, speak
-from ctid.web.guards import same_origin
+from ctid.web.origins import same_origin
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 

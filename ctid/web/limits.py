@@ -1,4 +1,4 @@
-"""How often a sign-in may fail, per user and per address.
+"""How often a sign-in may fail, per user and per address; how many sockets a user may hold.
 
 Law: kept in memory and bounded; past the bound the longest unseen are forgotten. A success clears the user's count and takes
 back its own mark on the address, no more: one good account does not buy guesses at others.
@@ -6,12 +6,17 @@ back its own mark on the address, no more: one good account does not buy guesses
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
 
 WINDOW_SECONDS = 300.0
 FAILURES_PER_USER = 10
 FAILURES_PER_ADDRESS = 50
 REMEMBERED = 10_000
+#: A tab holds one.
+SOCKETS_PER_USER = 32
+SOCKETS = 4096
 
 
 class Failures:
@@ -44,3 +49,22 @@ class Failures:
 
     def _recent(self, key: tuple[str, str], now: float) -> list[float]:
         return [at for at in self._at.get(key, ()) if at > now - WINDOW_SECONDS]
+
+
+class Sockets:
+    """The sockets that are open, per user."""
+
+    def __init__(self) -> None:
+        self._open: Counter[int] = Counter()
+
+    @contextmanager
+    def held(self, user_id: int) -> Generator[bool]:
+        """Whether the user may have one more; if so, it is counted within."""
+        room = self._open[user_id] < SOCKETS_PER_USER and self._open.total() < SOCKETS
+        self._open[user_id] += room
+        try:
+            yield room
+        finally:
+            self._open[user_id] -= room
+            if not self._open[user_id]:
+                del self._open[user_id]

@@ -21,8 +21,8 @@ from ctid.db.session import DatabaseFault
 from ctid.db.users import User
 from ctid.domain.types import AgentId
 from ctid.web.board import View
-from ctid.web.guards import same_origin
 from ctid.web.identity import cookie_name, user_of
+from ctid.web.origins import same_origin
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all, trouble
 from ctid.web.views import of_agent, of_link, of_others, of_waiting
@@ -30,6 +30,8 @@ from ctid.web.views import of_agent, of_link, of_others, of_waiting
 SIGN_IN = 4401
 FORBIDDEN = 4403
 TRY_AGAIN = 1013
+TOO_MUCH = 1008
+MOST_HEARD = 100
 CHECK_SECONDS = 30.0
 BEAT_SECONDS = 10.0
 
@@ -62,7 +64,11 @@ async def _serve(socket: WebSocket, of: Room, agent: AgentId | None) -> None:
     if not may_watch(user, agent):
         await socket.close(FORBIDDEN)
         return
-    await _first_done(_tell(socket, of, agent), _beat(socket, of), _hear(socket), _session_ends(socket, of))
+    with of.sockets.held(user.id) as room_left:
+        if not room_left:
+            await socket.close(TRY_AGAIN)
+            return
+        await _first_done(_tell(socket, of, agent), _beat(socket, of), _hear(socket), _session_ends(socket, of))
 
 
 def may_watch(user: User, agent: AgentId | None) -> bool:
@@ -98,8 +104,11 @@ async def _beat(socket: WebSocket, of: Room) -> None:
 
 
 async def _hear(socket: WebSocket) -> None:
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+    """Nothing is said by a browser but its going; who says much all the same is let go."""
+    for _ in range(MOST_HEARD):
+        if (await socket.receive())["type"] == "websocket.disconnect":
+            return
+    await socket.close(TOO_MUCH)
 
 
 async def _session_ends(socket: WebSocket, of: Room) -> None:

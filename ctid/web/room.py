@@ -36,7 +36,7 @@ from ctid.domain.types import AgentId
 from ctid.mqtt.asker import RESULTS, Asker
 from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
-from ctid.web.limits import Failures
+from ctid.web.limits import Failures, Sockets
 from ctid.web.listens import Listens
 from ctid.web.waveforms import Waveforms
 
@@ -71,6 +71,7 @@ class Room:
         self.subscriber = Subscriber(settings.mqtt, (*TOPICS, RESULTS), self._hear)
         self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
         self.failures = Failures()
+        self.sockets = Sockets()
         self.listens = Listens()
         self.waveforms = Waveforms(settings.state.directory)
         self.zone = ZoneInfo(settings.routing.timezone)

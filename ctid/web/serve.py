@@ -23,6 +23,7 @@ from ctid.metrics import AddressTakenError
 from ctid.notify import Notifier
 from ctid.web.app import create_app
 from ctid.web.room import Room
+from ctid.web.wire import Door, with_door
 
 GRACE_SECONDS = 5
 LARGEST_SOCKET_MESSAGE = 4096
@@ -72,11 +73,13 @@ class _Server(uvicorn.Server):
     """uvicorn that tells systemd, and leaves signals to ``run``: its own way ends the process before the rest is closed."""
 
     def __init__(self, app: FastAPI, taken: socket.socket, systemd: Notifier) -> None:
+        self.door = Door()
+        http, sockets = with_door(self.door)
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
-                ws="websockets-sansio",
+                http=http,
+                ws=sockets,
                 ws_max_size=LARGEST_SOCKET_MESSAGE,
                 access_log=False,
                 proxy_headers=False,  # anyone may write them: limits and audit go by the connection's own address

@@ -21,6 +21,7 @@ from ctid.notify import Notifier
 from ctid.web.app import create_app
 from ctid.web.room import Room
 from ctid.web.serve import _Server, listen
+from ctid.web.wire import Door
 from lab.mosquitto import Mosquitto
 from lab.process import until
 from tests.web.site import PASSWORD, Seeded, seed
@@ -37,6 +38,7 @@ class Web:
     broker: Mosquitto
     publisher: aiomqtt.Client
     clients: list[httpx.AsyncClient]
+    door: Door
 
     @property
     def socket_url(self) -> str:
@@ -111,6 +113,7 @@ async def web(tmp_path: Path, broker: Mosquitto) -> AsyncIterator[Web]:
                 broker=broker,
                 publisher=publisher,
                 clients=[],
+                door=server.door,
             )
             yield made
             for client in made.clients:
