@@ -22,14 +22,16 @@ from ctid.asterisk.wire import Message
 from ctid.domain.actions import (
     Announce,
     Beat,
+    EndTransfer,
     OfferCallback,
     Overflow,
     PlayMusic,
     RenewRecording,
     Ring,
     Say,
+    Transfer,
 )
-from ctid.domain.events import RouteRefused
+from ctid.domain.events import RouteRefused, TransferAnswered
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +59,12 @@ class Commands:
     """
 
     def __init__(
-        self, link: AmiLink, *, epoch: str, now: Callable[[], float], on_refused: Callable[[RouteRefused], None]
+        self,
+        link: AmiLink,
+        *,
+        epoch: str,
+        now: Callable[[], float],
+        on_refused: Callable[[RouteRefused | TransferAnswered], None],
     ) -> None:
         if not _EPOCH.fullmatch(epoch):
             raise ValueError(f"epoch {epoch!r} must be letters, digits, _ and -")
@@ -102,7 +109,9 @@ class Commands:
             self._checking = asyncio.ensure_future(self._link.call("Getvar", {"Variable": "CTID_EPOCH"}))
             self._checking.add_done_callback(on_reply)
 
-    def carry_out(self, action: Route | RenewRecording | OfferCallback | Beat, *, decided_at: float) -> None:
+    def carry_out(
+        self, action: Route | RenewRecording | OfferCallback | Transfer | EndTransfer | Beat, *, decided_at: float
+    ) -> None:
         """Send the action now, or drop it with a line in the log; never raises, never waits.
 
         ``decided_at`` is the time of the event that led to it, by the clock ``now``.
@@ -124,6 +133,8 @@ class Commands:
                 self._route(action, f"say:{word}:", word, decided_at)
             case RenewRecording():
                 self._renew(action, decided_at)
+            case Transfer() | EndTransfer():
+                self._transfer(action, decided_at)
             case OfferCallback():
                 self._offer_callback(action, decided_at)
 
@@ -186,6 +197,31 @@ class Commands:
         except (AmiError, ValueError) as error:
             failed(str(error))
 
+    def _transfer(self, action: Transfer | EndTransfer, decided_at: float) -> None:
+        """Ask the PBX, once, and say what it answered. ``Atxfer`` and ``CancelAtxfer`` press the agent's keys for them."""
+
+        def on_reply(error: AmiError | None) -> None:
+            if error is not None:
+                log.warning("transfer.refused", call=action.call_id, channel=action.channel, error=str(error))
+            reason = error.reason if isinstance(error, AmiRefused) else str(error) if error is not None else None
+            self._on_refused(
+                TransferAnswered(
+                    at=self._now(),
+                    request=action.request,
+                    call_id=action.call_id,
+                    began=isinstance(action, Transfer),
+                    error=reason,
+                )
+            )
+
+        if self._now() - decided_at > DEADLINE:
+            on_reply(AmiError("too late to be sent"))
+            return
+        try:
+            self._link.send_now(*_transfer_actions(action), on_reply=on_reply, deadline=DEADLINE)
+        except (AmiError, ValueError) as error:
+            on_reply(AmiError(str(error)))
+
     def _offer_callback(self, action: OfferCallback, decided_at: float) -> None:
         """Digit 1 works from now on; an offer that does not arrive is one that was not made."""
 
@@ -225,6 +261,22 @@ class Commands:
         answered ping: hosts that differ by more than the lease would otherwise count ctid as dead.
         """
         return str(math.floor(at + self._link.pbx_now() - self._now()))
+
+
+def _transfer_actions(action: Transfer | EndTransfer) -> tuple[tuple[str, dict[str, str]], ...]:
+    channel = action.channel
+    if isinstance(action, EndTransfer):
+        return (("Hangup" if action.complete else "CancelAtxfer", {"Channel": channel}),)
+    if not _WORD.fullmatch(action.endpoint):
+        raise ValueError(f"{action.endpoint!r} must be letters, digits, _ and -")
+    to = f"{math.ceil(action.seconds)}_{action.endpoint}"
+    if not action.attended:
+        return (("BlindTransfer", {"Channel": channel, "Context": "ctid-transfer", "Exten": f"to_{to}"}),)
+    # Its number is pressed as keys: where it leads is said beforehand.
+    return (
+        ("Setvar", {"Channel": channel, "Variable": "__CTID_TO", "Value": to}),
+        ("Atxfer", {"Channel": channel, "Context": "ctid-consult", "Exten": "1"}),
+    )
 
 
 def _doorbell(channel: str) -> tuple[str, dict[str, str]]:

@@ -70,6 +70,8 @@ class RoutingLoop:
                 act.KeepMember: fallback.keep,
                 act.OfferCallback: self._command,
                 act.Originate: self._originate,
+                act.Transfer: self._command,
+                act.EndTransfer: self._command,
                 act.Beat: lambda a: commands.carry_out(a, decided_at=a.at),
                 act.LookUpCaller: answers.look_up,
                 act.CheckPin: answers.check_pin,
@@ -144,7 +146,7 @@ class RoutingLoop:
 
     # -- actions that are more than one call -----------------------------------------------------------------------
 
-    def _command(self, action: Route | act.RenewRecording | act.OfferCallback) -> None:
+    def _command(self, action: Route | act.RenewRecording | act.OfferCallback | act.Transfer | act.EndTransfer) -> None:
         self._commands.carry_out(action, decided_at=self._decided_at)
 
     def _originate(self, action: act.Originate) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from ctid.domain import callbacks, choosing, keeping, legs, lingering, link, serving, staff, visits
+from ctid.domain import callbacks, choosing, keeping, legs, lingering, link, serving, staff, transfers, visits
 from ctid.domain import events as ev
 from ctid.domain.actions import Action, Beat
 from ctid.domain.types import AgentState, CallbackState, Line, Policy
@@ -58,6 +58,8 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
         ev.PickupAsked: choosing.on_pickup,
         ev.DialAsked: choosing.on_dial,
+        ev.TransferAsked: transfers.on_transfer,
+        ev.TransferAnswered: transfers.on_answer,
         ev.RelinkAsked: keeping.on_relink,
         ev.CallRelinked: keeping.on_relinked,
         ev.CodeDialled: staff.on_code,
@@ -85,6 +87,7 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
         "callback_due": callbacks.on_due,
         "callback_round": callbacks.on_round_over,
         "callback_expires": callbacks.on_expired,
+        "transfer": transfers.on_late,
         "forget": visits.on_forgotten,
     }
 )

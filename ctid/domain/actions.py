@@ -118,6 +118,31 @@ class Originate(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Action):
+    """Send the customer on from the agent's ``channel`` to a phone, or, ``attended``, ring it for the agent first.
+
+    Answered by ``TransferAnswered``.
+    """
+
+    request: Request
+    call_id: CallId
+    channel: str
+    endpoint: Endpoint
+    seconds: float
+    attended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndTransfer(Action):
+    """Give the customer over (``complete``), or take them back. Answered by ``TransferAnswered``."""
+
+    request: Request
+    call_id: CallId
+    channel: str
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepMember(Action):
     """Let the fallback queue ring this phone on behalf of whoever sits there, or not ring it when nobody does."""
 

@@ -71,6 +71,7 @@ class Desk(Watched):
     reserved_for: CallId | None = None
     legs: Mapping[LegId, tuple[CallId, bool]] = field(default_factory=dict)
     wrap_up_until: float | None = None
+    consults: AgentId | None = None  # the colleague asked about the caller under way
     missed_in_a_row: int = 0
     # what was last shown
     state: AgentState = AgentState.OFFLINE
@@ -117,6 +118,7 @@ class Desk(Watched):
             call_id=self.call_id(),
             talk_seconds_today=round(talk_seconds, 3),
             signed_in_at=self.signed_in_at,
+            consults=self.consults,
             wrap_up_until=self.wrap_up_until if self.state is _S.WRAP_UP else None,
         )
 

@@ -81,6 +81,7 @@ class Leg:
     held_since: float | None = None
     hold_seconds: float = 0.0
     pop: Pop | None = None
+    notice: Said | None = None  # for this party's screen alone
     confirmed: bool = True  # the PBX showed the channel since the link opened, or it is over
     talk_confirmed: bool = True  # likewise, that it is in conversation
 
@@ -157,6 +158,17 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transferring:
+    """An agent sends the caller on to the phone of a colleague, or asks them first; ``leg`` is that of who sends."""
+
+    by: AgentId
+    to: AgentId
+    leg: LegId
+    endpoint: Endpoint
+    attended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """The held channel, and the fencing number a route must quote."""
 
@@ -220,6 +232,8 @@ class Call(Watched):
     callback: CallId | None = None  # the call whose caller is called back: this one, or the one it is made for
     callback_offered: bool = False
     notices: tuple[Said, ...] = ()  # for the screens of those who take it
+    transferring: Transferring | None = None
+    given_to: AgentId | None = None  # blindly, and nobody has answered since
     recordings: dict[str, RecordingRecord] = field(default_factory=dict)
     measuring: set[str] = field(default_factory=set)  # recordings whose measure was asked for and is not there
     legs: dict[LegId, Leg] = field(default_factory=dict)

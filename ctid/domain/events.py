@@ -7,6 +7,7 @@ reported it). Made by the tracker (``asterisk/``), the doors and the shell; cons
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ctid.domain.announcing import Wait
 from ctid.domain.said import Said
@@ -395,6 +396,34 @@ class DialAsked(Event):
     number: str
     ticket_id: str | None = None
     contact_id: str | None = None
+
+
+class TransferKind(StrEnum):
+    """How a caller is given to a colleague; the last two end what ``attended`` began."""
+
+    BLIND = "blind"
+    ATTENDED = "attended"
+    COMPLETE = "complete"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferAsked(Event):
+    """Of the call the agent is in; ``to`` is the colleague."""
+
+    request: Request
+    kind: TransferKind
+    to: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferAnswered(Event):
+    """The PBX took the command; ``error`` says why not, ``began`` that it was to begin a transfer."""
+
+    request: Request
+    call_id: CallId
+    began: bool
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

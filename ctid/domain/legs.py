@@ -6,7 +6,7 @@ of order loses a second of talk.
 
 from __future__ import annotations
 
-from ctid.domain import callbacks, choosing, keeping, lingering, serving, staff
+from ctid.domain import callbacks, choosing, keeping, lingering, serving, staff, transfers
 from ctid.domain import events as ev
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Leg, Phase
@@ -54,6 +54,7 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
         confirmed=event.witnessed,
     )
     call.legs[leg.id] = leg
+    transfers.offered(world, call, leg)
     if leg.offered:
         choosing.rings(world, call)
     if not event.originator and agent is None and call.direction is Direction.INTERNAL:
@@ -77,8 +78,13 @@ def on_leg_rang(world: World, event: ev.LegRang) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
     if call is None or leg is None or not leg.live or (leg.originator and not leg.offered):
         return
-    if leg.pop is None and leg.agent is not None and (call.direction is Direction.INBOUND or leg.originator):
+    if leg.pop is None and leg.agent is not None and _shown(call, leg):
         world.pop(call, leg, PopState.RINGING, event.at)
+
+
+def _shown(call: Call, leg: Leg) -> bool:
+    """Whether the call is on the screen of who is rung: a customer's, one that ctid made, or one a colleague sends."""
+    return call.direction is Direction.INBOUND or leg.originator or leg.notice is not None
 
 
 def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
@@ -97,6 +103,7 @@ def on_leg_answered(world: World, event: ev.LegAnswered) -> None:
         return
     if leg.offered:
         serving.release(world, call, None, event.at)
+    transfers.answered(world, call, leg)
     _answered(world, call, leg, event)
 
 
@@ -113,7 +120,7 @@ def _answered(world: World, call: Call, leg: Leg, event: ev.Event) -> None:
     if leg.agent is not None:
         world.desks[leg.agent].missed_in_a_row = 0
         lingering.note_answer(world, call, event.at)
-        if call.direction is Direction.INBOUND and event.witnessed:  # a screen shows what is, not what was meanwhile
+        if _shown(call, leg) and event.witnessed:  # a screen shows what is, not what was meanwhile
             world.pop(call, leg, PopState.ANSWERED, event.at)
     if call.entered and (agent := leg.agent or _who_called_out(call)) is not None:
         call.ticket_wanted_by = agent
@@ -214,6 +221,7 @@ def on_leg_ended(world: World, event: ev.LegEnded) -> None:
         unseat(world, leg)
         if leg.pop is not None:
             world.pop(call, leg, PopState.ENDED if answered else PopState.WITHDRAWN, event.at)
+    transfers.ended(world, call, leg)
     if leg.offered and not answered and call.offer is not None and call.offer.endpoint == leg.endpoint:
         # The dialplan brings the caller back with a new sequence number; until then the offer stands resolved.
         serving.release(world, call, leg.result, event.at)

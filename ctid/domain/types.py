@@ -431,7 +431,8 @@ class CallbackRecord:
 class AgentStatus:
     """An agent's state as published, stored and reported; ``phone`` is where they sit, ``reason`` that of a pause.
 
-    ``wrap_up_until`` is when their wrap-up ends, ``None`` in any other state.
+    ``wrap_up_until`` is when their wrap-up ends, ``None`` in any other state; ``consults`` the colleague whom they ask about
+    their caller.
     """
 
     agent: AgentId
@@ -443,6 +444,7 @@ class AgentStatus:
     talk_seconds_today: float = 0.0
     signed_in_at: float | None = None
     wrap_up_until: float | None = None
+    consults: AgentId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ctid.domain import callbacks, choosing, keeping, leaving, legs, missed, serving
+from ctid.domain import callbacks, choosing, keeping, leaving, legs, missed, serving, staff, transfers
 from ctid.domain import events as ev
 from ctid.domain.actions import LookUpCaller, NoteCallEnded, NoteOddity
 from ctid.domain.call import Call, Hold, Phase, outcome_of
+from ctid.domain.said import Code, say
 from ctid.domain.types import (
+    AgentId,
     CallerFile,
     Direction,
     LegResult,
@@ -100,13 +102,16 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
     call.via = Via.CTID
     overflowed, call.outcome = call.outcome is not None, None
     if call.arrived_at is None or back:  # new, or given back by an agent: waiting begins now
-        call.arrived_at = event.at if back else _arrival(call, event)
+        returns, call.given_to = call.given_to, None
+        call.arrived_at = (event.at if returns is None else call.started_at) if back else _arrival(call, event)
         call.overflows = 0
         if back:
             call.been_on.clear()
             call.callback = None  # served: whoever gives them to a line wants them to be answered there
         moved = [d.at for d in call.diversions if call.line_name is not None and d.to == f"line-{call.line_name}"]
-        leaving.wait_from(world, call, max([call.arrived_at, *moved]))
+        leaving.wait_from(world, call, event.at if back else max([call.arrived_at, *moved]))
+        if returns is not None:
+            _not_taken(world, call, returns)
     if call.offer is not None and call.offer.seq < event.seq:
         why = _WHY.get(event.why or "")
         legs.note_unrung(call, why, event.at)
@@ -119,6 +124,13 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
         else:
             serving.hold(world, call, event.at)
     world.touch(call)
+
+
+def _not_taken(world: World, call: Call, colleague: AgentId) -> None:
+    """The colleague did not take the caller: others are asked first, and whoever answers knows of it."""
+    transfers.over(world, call)
+    call.tried.add(colleague)
+    call.notices = (*call.notices, say(Code.NOT_TAKEN, agent=staff.name(world, colleague)))
 
 
 def _come_to_line(world: World, call: Call, dialled: str | None) -> None:
@@ -257,6 +269,7 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
 def _end(world: World, call: Call, at: float) -> None:
     call.ended_at = at
     choosing.not_rung(world, call)
+    transfers.over(world, call)
     world.move(call, Phase.ENDED)
     world.serve = world.serve or bool(world.callbacks)  # a customer who is to be called back may have been on this call
     for what in ("wait", "round", "owner", "lookup", "overflow", "closing", "announce", "callback_offer"):

@@ -219,7 +219,7 @@ class World:
             file=call.file,
             ticket=ticket,
             decision=call.decisions[-1] if leg.offered and call.decisions else None,
-            notices=self._notices(call, at),
+            notices=self._notices(call, at) if leg.notice is None else (leg.notice, *self._notices(call, at)),
         )
         self.do(ShowPop(pop=leg.pop))
 

@@ -27,6 +27,8 @@ from ctid.domain.events import (
     ResumeAsked,
     SignInAsked,
     SignOutAsked,
+    TransferAsked,
+    TransferKind,
     WrapUpEndAsked,
     WrapUpExtensionAsked,
 )
@@ -108,6 +110,7 @@ def agent_message(status: AgentStatus) -> Message:
             "call_id": status.call_id,
             "phone": status.phone,
             "wrap_up_until": iso(status.wrap_up_until),
+            "consults": status.consults,
         },
     )
 
@@ -327,6 +330,17 @@ def _dial(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
     )
 
 
+def _transfer(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
+    kind, to = asked.get("kind"), asked.get("to")
+    if kind not in tuple(TransferKind):
+        raise _UnusableError(f"transfer needs a kind; send kind as one of {', '.join(TransferKind)}")
+    if to is not None and not (isinstance(to, str) and ID.fullmatch(to)):
+        raise _UnusableError("to is no agent; send the colleague's id")
+    if to is None and kind in (TransferKind.BLIND, TransferKind.ATTENDED):
+        raise _UnusableError("transfer needs a colleague; send to as their id")
+    return TransferAsked(at=at, request=request, kind=TransferKind(kind), to=to)
+
+
 def _relink(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
     ticket_id, contact_id = _text(asked, "ticket_id", LONGEST_KEY), _text(asked, "contact_id", LONGEST_KEY)
     new = asked.get("new", False)
@@ -370,5 +384,6 @@ _MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
     "wrap_up_extend": _extend,
     "pickup": _pickup,
     "dial": _dial,
+    "transfer": _transfer,
     "relink": _relink,
 }

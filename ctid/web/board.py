@@ -55,6 +55,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str | None = None
     phone: str | None = None
     wrap_up_until: str | None = None
+    consults: str | None = None
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,6 +88,7 @@ def _state(state: State) -> dict[str, str | None]:
         "phone": state.phone,
         "call_id": state.call_id,
         "wrap_up_until": state.wrap_up_until,
+        "consults": state.consults,
     }
 
 

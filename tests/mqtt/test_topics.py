@@ -18,6 +18,8 @@ from ctid.domain.events import (
     ResumeAsked,
     SignInAsked,
     SignOutAsked,
+    TransferAsked,
+    TransferKind,
     WrapUpEndAsked,
     WrapUpExtensionAsked,
 )
@@ -47,6 +49,14 @@ def parsed(command: dict[str, object] | bytes, topic: str = AGENT) -> Event | Re
         ({"command": "resume", "more": 1}, ResumeAsked(at=5.0, request=ASKED)),
         ({"command": "wrap_up_done"}, WrapUpEndAsked(at=5.0, request=ASKED)),
         ({"command": "pickup", "call_id": "17.1"}, PickupAsked(at=5.0, request=ASKED, call_id="17.1")),
+        (
+            {"command": "transfer", "to": "8", "kind": "attended"},
+            TransferAsked(at=5.0, request=ASKED, kind=TransferKind.ATTENDED, to="8"),
+        ),
+        (
+            {"command": "transfer", "kind": "cancel"},
+            TransferAsked(at=5.0, request=ASKED, kind=TransferKind.CANCEL),
+        ),
         (
             {"command": "relink", "call_id": "17.1", "ticket_id": "T1"},
             RelinkAsked(at=5.0, request=ASKED, call_id="17.1", ticket_id="T1"),
@@ -100,6 +110,11 @@ def test_a_command_of_the_contract_becomes_its_event(command: dict[str, object],
         ({"command": "pickup"}, "call_id"),
         ({"command": "pickup", "call_id": "a/b"}, "call_id"),
         ({"command": "pickup", "call_id": 7}, "call_id"),
+        ({"command": "transfer", "to": "8"}, "kind"),
+        ({"command": "transfer", "to": "8", "kind": "warm"}, "kind"),
+        ({"command": "transfer", "to": "8", "kind": ["blind"]}, "kind"),
+        ({"command": "transfer", "kind": "blind"}, "colleague"),
+        ({"command": "transfer", "to": "a/b", "kind": "blind"}, "to"),
         ({"command": "dial"}, "number"),
         ({"command": "relink", "call_id": "1.1"}, "ticket_id"),
         ({"command": "relink", "call_id": "1.1", "new": 1}, "new"),
@@ -181,6 +196,7 @@ def test_an_unknown_time_is_null_and_talk_is_in_milliseconds() -> None:
         "call_id": None,
         "phone": None,
         "wrap_up_until": None,
+        "consults": None,
     }
 
 

@@ -87,6 +87,7 @@ async def test_a_screen_is_told_the_present_state_first_and_each_change_after(re
             "phone": None,
             "call_id": None,
             "wrap_up_until": None,
+            "consults": None,
         }
         await ready.say(agent_message(status(AgentState.PAUSED, reason=HOSTILE)))
         assert (await heard(socket, state="paused"))["state"]["reason"] == HOSTILE
