@@ -6,6 +6,7 @@ Law: reads only, bounded by a limit, each on an index; a page goes on from the l
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,7 @@ class Books:
         outcome: Outcome | None = None,
         live: bool = False,
         agent: AgentId | None = None,
+        customer_id: str | None = None,
         text: str | None = None,
         after: Mark | None = None,
     ) -> list[CallRow]:
@@ -146,6 +148,8 @@ class Books:
             query = query.where(calls.c.ended_at.is_(None))
         if agent is not None:
             query = query.where(_of_agent(agent))
+        if customer_id is not None:
+            query = query.where(calls.c.customer_id == customer_id)
         if text is not None:
             query = query.where(_like(text, calls.c.caller, calls.c.caller_name, calls.c.dialled, calls.c.id))
         if after is not None:
@@ -166,9 +170,9 @@ class Books:
         return [_call(row, talked[row.pbx, row.id], states.get((row.pbx, row.id))) for row in rows]
 
     async def callbacks(
-        self, *, limit: int, state: CallbackState | None = None, after: Mark | None = None
+        self, *, limit: int, state: CallbackState | None = None, text: str | None = None, after: Mark | None = None
     ) -> list[CallbackRow]:
-        """Callbacks that are in this state, the newest first."""
+        """Callbacks that are in this state and whose number, caller or line has the text, the newest first."""
         asked = and_(calls.c.pbx == callbacks.c.pbx, calls.c.id == callbacks.c.id)
         query = (
             select(
@@ -187,6 +191,8 @@ class Books:
         )
         if state is not None:
             query = query.where(callbacks.c.state == state.value)
+        if text is not None:
+            query = query.where(_like(text, callbacks.c.number, callbacks.c.line, callbacks.c.id))
         if after is not None:
             query = query.where(_after(after, callbacks.c.asked_at, callbacks.c.id))
         async with reading(self._engine) as connection:
@@ -242,10 +248,21 @@ class Books:
         return None if row is None else Person(id=row.id, name=row.name, detail=None, level=row.level)
 
     async def contacts(
-        self, *, limit: int, after: str | None = None, customer_id: str | None = None, number: str | None = None
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        customer_id: str | None = None,
+        number: str | None = None,
+        ids: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """Contacts by id with all their numbers, as the API gives them; ``number`` as ctid writes it (E.164)."""
+        """Contacts by id, or those of ``ids`` in their order, with all their numbers, as the API gives them.
+
+        ``number`` is as ctid writes it (E.164).
+        """
         query = select(contacts).order_by(contacts.c.id).limit(limit)
+        if ids is not None:
+            query = query.where(contacts.c.id.in_(ids))
         if after is not None:
             query = query.where(contacts.c.id > after)
         if customer_id is not None:
@@ -274,19 +291,30 @@ class Books:
                 "numbers": numbers[row.id],
                 "notes": row.notes,
             }
-            for row in rows
+            for row in _as_asked(rows, ids)
         ]
 
-    async def customers(self, *, limit: int, after: str | None = None) -> list[dict[str, Any]]:
-        """Customers by id, as the API gives them."""
+    async def customers(
+        self, *, limit: int, after: str | None = None, ids: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Customers by id, or those of ``ids`` in their order, as the API gives them."""
         query = select(customers).order_by(customers.c.id).limit(limit)
+        if ids is not None:
+            query = query.where(customers.c.id.in_(ids))
         if after is not None:
             query = query.where(customers.c.id > after)
         async with reading(self._engine) as connection:
             return [
                 {"id": row.id, "name": row.name, "level": row.level, "notes": row.notes}
-                for row in await connection.execute(query)
+                for row in _as_asked((await connection.execute(query)).all(), ids)
             ]
+
+
+def _as_asked(rows: Sequence[Row[Any]], ids: Sequence[str] | None) -> Sequence[Row[Any]]:
+    if ids is None:
+        return rows
+    place = {key: at for at, key in enumerate(ids)}
+    return sorted(rows, key=lambda row: place[row.id])
 
 
 def _of_agent(agent: AgentId) -> ColumnElement[bool]:

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ctid.db.session import instant, reading, seconds
 from ctid.db.tables import agent_state_changes, agents, calls, legs, recording_tickets, recordings, talks, tickets
-from ctid.domain.types import AgentId, AgentState, Direction, LegResult, RecordingState
+from ctid.domain.types import AgentId, AgentState, Direction, LegResult, RecordingState, Via
 
+HALF_HOUR = 1800
 MISSED = (LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED, LegResult.UNREACHABLE, LegResult.FAILED)
 
 
@@ -65,6 +66,50 @@ async def day(engine: AsyncEngine, *, on: date, timezone: ZoneInfo, now: float) 
         )
         for agent in sorted(active | {row.id for row in names.values() if row.enabled})
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfHour:
+    """Inbound calls that began in it: ``lost`` were answered by nobody. Of one agent: calls their phone was rung for."""
+
+    at: float
+    answered: int = 0
+    lost: int = 0
+
+
+async def half_hours(
+    engine: AsyncEngine, *, on: date, timezone: ZoneInfo, agent: AgentId | None = None
+) -> list[HalfHour]:
+    """Each half hour of the local day ``on``, those without calls too; of all calls, or of one agent's offers.
+
+    Without ``agent``, calls of the PBX's own (``via`` direct), callbacks asked for, and calls under way are left out.
+    """
+    start, end = bounds(on, timezone)
+    if agent is None:
+        at, done = calls.c.started_at, calls.c.answered_at.is_not(None)
+        counted = and_(
+            calls.c.direction == Direction.INBOUND.value,
+            calls.c.via != Via.DIRECT.value,
+            calls.c.ended_at.is_not(None),
+            calls.c.merged_into.is_(None),
+            or_(calls.c.callback.is_(None), calls.c.answered_at.is_not(None)),
+        )
+    else:
+        at, done = legs.c.offered_at, legs.c.answered_at.is_not(None)
+        inbound = (calls.c.pbx == legs.c.pbx) & (calls.c.id == legs.c.call_id)
+        counted = and_(
+            legs.c.agent == agent,
+            or_(legs.c.answered_at.is_not(None), legs.c.result.in_(MISSED)),
+            select(calls.c.id).where(inbound, calls.c.direction == Direction.INBOUND.value).exists(),
+        )
+    answered: dict[int, int] = defaultdict(int)
+    lost: dict[int, int] = defaultdict(int)
+    begin = seconds(start)
+    async with reading(engine) as connection:
+        for begun, was_answered in await connection.execute(select(at, done).where(counted, at >= start, at < end)):
+            (answered if was_answered else lost)[int((seconds(begun) - begin) // HALF_HOUR)] += 1
+    count = round((seconds(end) - begin) / HALF_HOUR)
+    return [HalfHour(at=begin + n * HALF_HOUR, answered=answered[n], lost=lost[n]) for n in range(count)]
 
 
 async def unlinked_recordings(engine: AsyncEngine) -> int:

@@ -5,10 +5,13 @@ Law: text from an address is bounded, and holds nothing no database takes before
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import HTTPException, Query
+
+from ctid.languages import _
 
 #: Rows of a list on one page.
 ROWS = 50
@@ -32,3 +35,14 @@ def known(key: str, said: str) -> str:
 def address(path: str, query: dict[str, str]) -> str:
     """The path with what is asked of it."""
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def a_day(text: str, today: date) -> date:
+    """The day as it is written in an address, today without one; 400 for none."""
+    try:
+        on = date.fromisoformat(text) if text else today
+    except ValueError:
+        raise HTTPException(400, _("The day is no date; write it as 2026-01-31.")) from None
+    if not 1971 <= on.year <= 9000:
+        raise HTTPException(400, _("The day is out of range."))
+    return on

@@ -18,6 +18,7 @@ from starlette.responses import FileResponse, Response
 from ctid.calljson import call_json, iso, seconds
 from ctid.db.books import Mark, TicketRow
 from ctid.db.calls import NoSuchCall, SeveralCalls
+from ctid.db.lists import Listed
 from ctid.db.users import User
 from ctid.domain.types import AgentState, CallRecord
 from ctid.web import api_models as models
@@ -47,6 +48,10 @@ TokenUser = Annotated[User, Depends(token_user)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=400, description="The `next` of the page before.")]
 Id = Annotated[str, Path(max_length=200, pattern=_NO_TEXT)]
+Looked = Annotated[
+    str | None,
+    Query(max_length=200, description="Search, as the pages do; the best first, at most `limit`, without a `next`."),
+]
 Word = Annotated[str | None, Query(max_length=200, pattern=_NO_TEXT)]
 
 _FAULTS: dict[int | str, dict[str, Any]] = {
@@ -135,18 +140,25 @@ async def contacts(
     *,
     customer_id: Word = None,
     number: Annotated[Word, Query(description="As ctid writes it: E.164, such as +8613800138000.")] = None,
+    q: Looked = None,
     limit: Limit = USUAL,
     cursor: Word = None,
 ) -> Response:
-    """Contacts with their numbers, by id."""
+    """Contacts with their numbers, by id; with `q` those that fit."""
     books = room(request).books
+    if q is not None:
+        keys = [one.id for one in await room(request).finder.contacts(q, limit=limit)]
+        return _json({"contacts": await books.contacts(limit=limit, ids=keys), "next": None})
     found = await books.contacts(limit=limit + 1, after=cursor, customer_id=customer_id, number=number)
     return _json({"contacts": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None})
 
 
 @router.get("/customers", responses={200: {"model": models.Customers}})
-async def customers(request: Request, limit: Limit = USUAL, cursor: Word = None) -> Response:
-    """Customers, by id."""
+async def customers(request: Request, q: Looked = None, limit: Limit = USUAL, cursor: Word = None) -> Response:
+    """Customers, by id; with `q` those that fit."""
+    if q is not None:
+        keys = [one.id for one in await room(request).finder.customers(q, limit=limit)]
+        return _json({"customers": await room(request).books.customers(limit=limit, ids=keys), "next": None})
     found = await room(request).books.customers(limit=limit + 1, after=cursor)
     return _json({"customers": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None})
 
@@ -157,10 +169,14 @@ async def tickets(
     *,
     status: Literal["open", "pending", "resolved", "closed"] | None = None,
     owner: Word = None,
+    q: Looked = None,
     limit: Limit = USUAL,
     cursor: Cursor = None,
 ) -> Response:
-    """Tickets, the newest first."""
+    """Tickets, the newest first; with `q` those that fit, by severity and level, without a look at the other filters."""
+    if q is not None:
+        fitting = await room(request).finder.tickets(q, limit=limit)
+        return _json({"tickets": [_ticket(one.ticket) for one in fitting], "next": None})
     after = cursors.read(cursor) if cursor else None
     found = await room(request).books.tickets(limit=limit + 1, status=status, owner=owner, after=after)
     shown = found[:limit]
@@ -198,7 +214,7 @@ async def _calls(
     return older[:limit]
 
 
-def _ticket(ticket: TicketRow) -> dict[str, Any]:
+def _ticket(ticket: TicketRow | Listed) -> dict[str, Any]:
     return {
         "id": ticket.id,
         "customer_id": ticket.customer_id,

@@ -37,9 +37,11 @@ from ctid.web import (
     people,
     quick,
     roster,
+    searching,
     sign_in,
     ticket_lists,
     tickets,
+    today,
 )
 from ctid.web.cursors import BadCursor
 from ctid.web.guards import Addressed, Bounded, Headed, Logged, Spoken
@@ -90,6 +92,8 @@ def create_app(settings: Settings) -> FastAPI:
         customers,
         contacts,
         ticket_lists,
+        searching,
+        today,
         tickets,
         me,
         people,

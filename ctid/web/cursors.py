@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 
 from ctid.db.books import Mark
+from ctid.db.lists import Place
 from ctid.languages import _
 
 
@@ -21,17 +21,45 @@ class BadCursor(ValueError):  # noqa: N818 - the asker's to mend
 
 
 def write(mark: Mark) -> str:
-    return base64.urlsafe_b64encode(f"{mark.at!r} {mark.id}".encode()).decode().rstrip("=")
+    return _packed(f"{mark.at!r} {mark.id}")
 
 
 def read(text: str) -> Mark:
     """The mark; raises ``BadCursor``."""
+    (at,), key = _unpacked(text, 1)
+    return Mark(at=_instant(at), id=key)
+
+
+def write_place(place: Place) -> str:
+    return _packed(f"{place.severity} {place.level} {place.at!r} {place.id}")
+
+
+def read_place(text: str) -> Place:
+    """The place; raises ``BadCursor``."""
+    (severity, level, at), key = _unpacked(text, 3)
+    if not (0 <= severity <= 9 and 0 <= level <= 9):
+        raise BadCursor
+    return Place(severity=int(severity), level=int(level), at=_instant(at), id=key)
+
+
+def _packed(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _unpacked(text: str, count: int) -> tuple[list[float], str]:
+    """So many numbers, and the id behind them."""
     try:
-        at, _space, key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-        begun = float(at)
+        *parts, key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(" ", count)
+        numbers = [float(part) for part in parts]
     except (ValueError, binascii.Error):
         raise BadCursor from None
-    # Within what a date can say, years 1970 to 9999.
-    if not key.isprintable() or not key or not math.isfinite(begun) or not 0 <= begun < 253_000_000_000:
+    if len(numbers) != count or not key or not key.isprintable():
         raise BadCursor
-    return Mark(at=begun, id=key)
+    return numbers, key
+
+
+def _instant(at: float) -> float:
+    """Within what a date can say, years 1970 to 9999."""
+    if not 0 <= at < 253_000_000_000:  # nor is "not a number"
+        raise BadCursor
+    return at

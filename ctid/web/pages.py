@@ -5,8 +5,6 @@ Law: each reads, and says 404 for what is not there; nothing is written here but
 
 from __future__ import annotations
 
-from datetime import date
-
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -18,10 +16,10 @@ from ctid.db.reports import bounds
 from ctid.domain.types import CallbackState, Outcome
 from ctid.languages import _
 from ctid.web import cursors, hearing
-from ctid.web.addresses import ROWS, Text, address, known, plain
+from ctid.web.addresses import ROWS, Text, a_day, address, known, plain
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.roles import May, may
-from ctid.web.room import Room, room
+from ctid.web.room import room
 from ctid.web.shown import page
 
 LIVE = "live"
@@ -37,12 +35,13 @@ async def calls(
     day: Text = "",
     outcome: Text = "",
     agent: Text = "",
+    customer: Text = "",
     text: Text = "",
     after: Text = "",
 ) -> Response:
     """A day's calls, the newest first; to htmx only the table."""
     of = room(request)
-    on = _day(day, of)
+    on = a_day(day, of.today())
     since, until = bounds(on, of.zone)
     rows = await of.books.calls(
         since=since.timestamp(),
@@ -51,11 +50,12 @@ async def calls(
         outcome=Outcome(outcome) if outcome in tuple(Outcome) else None,
         live=outcome == LIVE,
         agent=plain(agent) or None,
+        customer_id=plain(customer) or None,
         text=plain(text.strip()) or None,
         after=cursors.read(after) if after else None,
     )
     shown = rows[:ROWS]
-    filters = {"day": day, "outcome": outcome, "agent": agent, "text": text}
+    filters = {"day": day, "outcome": outcome, "agent": agent, "customer": customer, "text": text}
     chosen = {name: value for name, value in filters.items() if value}
     last = Mark(at=shown[-1].started_at, id=shown[-1].id) if len(rows) > ROWS else None
     return page(
@@ -65,6 +65,7 @@ async def calls(
         on=on,
         is_today=on == of.today(),
         filters=filters,
+        customer=await of.books.customer(plain(customer) or None),
         filtered=bool(chosen.keys() - {"day"}),
         outcomes=[LIVE, *Outcome],
         names=await of.names(),
@@ -108,21 +109,24 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
 
 
 @router.get("/callbacks")
-async def callbacks(request: Request, state: Text = "", after: Text = "") -> Response:
+async def callbacks(request: Request, state: Text = "", text: Text = "", after: Text = "") -> Response:
     """Who asked to be called back, the newest first; to htmx only the table."""
     wanted = CallbackState(state) if state in tuple(CallbackState) else None
+    looked_for = plain(text.strip())
     rows = await room(request).books.callbacks(
-        limit=ROWS + 1, state=wanted, after=cursors.read(after) if after else None
+        limit=ROWS + 1, state=wanted, text=looked_for or None, after=cursors.read(after) if after else None
     )
     shown = rows[:ROWS]
     last = Mark(at=shown[-1].asked_at, id=shown[-1].id) if len(rows) > ROWS else None
-    chosen = {"state": wanted.value} if wanted else {}
+    chosen = ({"state": wanted.value} if wanted else {}) | ({"text": looked_for} if looked_for else {})
     return page(
         request,
         "_callbacks.html" if request.headers.get("hx-request") == "true" else "callbacks.html",
         callbacks=shown,
         states=tuple(CallbackState),
         wanted=wanted,
+        text=looked_for,
+        filtered=bool(chosen),
         here=address("/callbacks", chosen | ({"after": after} if after else {})),
         first=address("/callbacks", chosen) if after else None,
         older=address("/callbacks", chosen | {"after": cursors.write(last)}) if last else None,
@@ -137,13 +141,3 @@ async def recording(request: Request, user: SignedIn, recording_id: str, downloa
 @router.get("/recordings/{recording_id}/peaks")
 async def peaks(request: Request, user: SignedIn, recording_id: str) -> Response:
     return await hearing.waveform(request, user, recording_id)
-
-
-def _day(text: str, of: Room) -> date:
-    try:
-        on = date.fromisoformat(text) if text else of.today()
-    except ValueError:
-        raise HTTPException(400, _("The day is no date; write it as 2026-01-31.")) from None
-    if not 1971 <= on.year <= 9000:
-        raise HTTPException(400, _("The day is out of range."))
-    return on

@@ -103,6 +103,10 @@ class Room:
     def today(self) -> date:
         return datetime.now(self.zone).date()
 
+    def clock(self, at: float) -> str:
+        """The site's time of day, as 09:30."""
+        return datetime.fromtimestamp(at, self.zone).strftime("%H:%M")
+
     async def close(self) -> None:
         await self.engine.dispose()
 

@@ -25,7 +25,7 @@ from ctid.web.identity import form_token, known
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 from ctid.web.sounds import playable
-from ctid.web.texts import level, severity, word
+from ctid.web.texts import due, late, level, severity, word
 
 THEME_COOKIE = "ctid_theme"
 THEMES = ("light", "dark")
@@ -102,6 +102,7 @@ def _make(zone: tzinfo) -> Environment:
     made.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's own method
         languages._, languages.ngettext, newstyle=True, pgettext=languages.pgettext
     )
+    made.globals.update({"due": due, "late": late})
     made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all, "may": may, "May": May})
 
     def local(at: float | None, form: str = "clock") -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ctid.languages import _, say_later
+from ctid.languages import _, ngettext, say_later
 
 WORDS: Mapping[str, str] = {
     # agents
@@ -128,3 +128,35 @@ def level(number: int) -> str:
 def severity(number: int) -> str:
     """How bad a ticket's trouble is, in words."""
     return _(_SEVERITIES[number]) if number in _SEVERITIES else str(number)
+
+
+def late(seconds: float) -> str:
+    """How long something promised is over, in words."""
+    count, unit = _roughly(seconds)
+    match unit:
+        case "d":
+            return ngettext("%(num)s day late", "%(num)s days late", count) % {"num": count}
+        case "h":
+            return _("%(hours)s h late") % {"hours": count}
+        case _other:
+            return _("%(minutes)s min late") % {"minutes": count}
+
+
+def due(seconds: float) -> str:
+    """In how long something is promised, in words."""
+    count, unit = _roughly(seconds)
+    match unit:
+        case "d":
+            return ngettext("in %(num)s day", "in %(num)s days", count) % {"num": count}
+        case "h":
+            return _("in %(hours)s h") % {"hours": count}
+        case _other:
+            return _("in %(minutes)s min") % {"minutes": count}
+
+
+def _roughly(seconds: float) -> tuple[int, str]:
+    """So many days, hours or minutes, of the largest that is whole; never nothing."""
+    minutes = max(1, int(seconds // 60))
+    if minutes >= 48 * 60:
+        return minutes // (24 * 60), "d"
+    return (minutes // 60, "h") if minutes >= 60 else (minutes, "min")

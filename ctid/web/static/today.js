@@ -1,0 +1,88 @@
+// The charts of a day, drawn by uPlot from the figures the page's tables hold, too; a reader of tables needs neither.
+
+const REFRESH = 60000;
+const HEIGHT = 220;
+const charts = document.getElementById("charts");
+const drawn = new Map();
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function axis(values, more = {}) {
+  const grid = { stroke: colour("--tblr-border-color"), width: 1 };
+  return { stroke: colour("--tblr-body-color"), grid, ticks: grid, values, ...more };
+}
+
+function whole(_plot, splits) {
+  return splits.map((value) => (Number.isInteger(value) ? value : ""));
+}
+
+function bars(place, align) {
+  return window.uPlot.paths.bars({ size: [place, 60], align });
+}
+
+function draw(slot, options, data) {
+  const element = charts.querySelector(`[data-slot="${slot}"]`);
+  if (element === null) return;
+  drawn.get(slot)?.destroy();
+  const plot = new window.uPlot({ width: element.clientWidth, height: HEIGHT, cursor: { drag: { x: false } }, ...options }, data, element);
+  drawn.set(slot, plot);
+}
+
+function drawCalls(hours) {
+  const said = charts.dataset;
+  const ticks = hours.map((_one, at) => at);
+  const busy = hours.flatMap((one, at) => (one.answered + one.lost > 0 ? [at] : []));
+  // Working hours, and whatever lies outside them.
+  const first = Math.min(16, ...busy), last = Math.max(36, ...busy);
+  const label = (_plot, at) => (at === null ? "" : hours[at]?.label ?? "");
+  draw("calls", {
+    scales: { x: { time: false, range: [first - 1, last + 1] }, y: { range: (_plot, _least, most) => [0, Math.max(4, Math.ceil(most * 1.1))] } },
+    axes: [axis((_plot, splits) => splits.map((at) => hours[at]?.label ?? ""), { incrs: [1, 2, 4, 8], space: 60 }), axis(whole, { size: 40 })],
+    series: [
+      { label: said.time, value: label },
+      { label: said.answered, stroke: colour("--mark-good"), fill: colour("--mark-good"), paths: bars(0.4, -1), points: { show: false } },
+      { label: said.lost, stroke: colour("--mark-bad"), fill: colour("--mark-bad"), paths: bars(0.4, 1), points: { show: false } },
+    ],
+  }, [ticks, hours.map((one) => one.answered), hours.map((one) => one.lost)]);
+}
+
+function drawTalk(agents) {
+  const said = charts.dataset;
+  const name = (at) => agents[at]?.name ?? "";
+  draw("talk", {
+    scales: { x: { time: false, range: [-1, Math.max(3, agents.length)] }, y: { range: (_plot, _least, most) => [0, Math.max(5, Math.ceil(most * 1.1))] } },
+    axes: [axis((_plot, splits) => splits.map((at) => (Number.isInteger(at) ? name(at).slice(0, 8) : "")), { incrs: [1, 2, 5, 10], space: 56 }), axis(whole, { size: 44 })],
+    series: [
+      { label: said.agent, value: (_plot, at) => (at === null ? "" : name(at)) },
+      { label: said.talk, stroke: colour("--mark-busy"), fill: colour("--mark-busy"), paths: bars(0.6, 0), points: { show: false } },
+    ],
+  }, [agents.map((_one, at) => at), agents.map((one) => one.talk_minutes)]);
+}
+
+let figures = null;
+
+function redraw() {
+  if (figures === null) return;
+  drawCalls(figures.half_hours);
+  drawTalk(figures.agents);
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(charts.dataset.figures, { headers: { accept: "application/json" } });
+    if (!answer.ok || answer.redirected) return;
+    figures = await answer.json();
+  } catch {
+    return; // the network is away; what is drawn stays
+  }
+  redraw();
+}
+
+let resized = null;
+window.addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(redraw, 150); });
+// Colours are read when drawn: draw anew when light turns to dark.
+new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
+if ("live" in charts.dataset) setInterval(refresh, REFRESH);
+refresh();
