@@ -54,7 +54,7 @@ def test_a_language_that_is_not_there_is_refused_and_nothing_changes() -> None:
 def test_the_reason_of_a_decision_is_told_in_chinese() -> None:
     made = Decision(at=1.0, rule=Rule.TICKET_OWNER, chosen="7", owner="7", owner_ticket="T12")
     with speaking(CHINESE):
-        assert explaining.why(made, {"7": "李伟"}) == "已呼叫 李伟，此人负责工单 T12。"
+        assert explaining.why(made, {"7": "李伟"}) == "已呼叫 李伟，此人负责工单 T12。"  # noqa: RUF001 - Chinese
 
 
 async def test_two_who_are_served_at_once_are_each_spoken_to_in_their_own_language() -> None:
