@@ -144,9 +144,10 @@ async def _desk(request: Request, agent_id: AgentId, *, mine: bool) -> Response:
         request,
         "desk.html",
         screen=screen,
+        pbx=of.settings.ami.pbx,
         mine=mine,
         phones=await _phones(of) if mine else (),
-        pause_reasons=(),
+        pause_reasons=of.settings.desk.pause_reasons,
         last_phone=await of.desks.last_phone(agent_id) if mine else None,
         **(await _lists(of, agent_id) | await _home(of, agent_id)),
     )
@@ -234,4 +235,8 @@ _FIELDS: Mapping[str, Callable[[FormData], dict[str, object]]] = {
     "wrap_up_extend": lambda _form: {"seconds": EXTENSION_SECONDS},
     "pickup": _given("call_id"),
     "dial": _given("number", "ticket_id", "contact_id"),
+    "transfer": _given("kind", "to"),
+    "relink": lambda form: (
+        _given("call_id", "ticket_id", "contact_id")(form) | ({"new": True} if _field(form, "new") else {})
+    ),
 }

@@ -32,7 +32,7 @@ def of_agent(agent: AgentId, view: View, names: Names) -> str:
                 "kind": "agent",
                 "agent": agent,
                 "name": names.get(agent, agent),
-                "state": _state(view.state) if view.state else None,
+                "state": _state(view.state, names) if view.state else None,
                 "pop": _pop(view.pop, names) if view.pop else None,
                 "gone": _gone(view.gone) if view.gone else None,
             }
@@ -78,7 +78,7 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _state(state: State) -> dict[str, str | None]:
+def _state(state: State, names: Names) -> dict[str, str | None]:
     return {
         "code": state.state.value,
         "word": word(state.state.value),
@@ -88,7 +88,7 @@ def _state(state: State) -> dict[str, str | None]:
         "phone": state.phone,
         "call_id": state.call_id,
         "wrap_up_until": state.wrap_up_until,
-        "consults": state.consults,
+        "consults": names.get(state.consults, state.consults) if state.consults else None,
     }
 
 

@@ -9,15 +9,41 @@ const sheet = document.getElementById("contact-sheet");
 const form = document.getElementById("contact-form");
 const transfer = document.getElementById("to-colleague");
 let call = null;
+let called = null;
 let asked = 0;
 
+const after = document.getElementById("afterwards");
+const noted = after.querySelector('[data-slot="form"]');
+const { pbx } = document.getElementById("desk").dataset;
+let noting = null;
+let writing = false;
+
+/** Asks what the call was, once it is over; what is being written about the one before stays until it is saved. */
+function note(ended, name) {
+  if (noting === ended.call_id || writing) return;
+  noting = ended.call_id;
+  const title = document.getElementById("afterwards-title");
+  title.textContent = title.dataset.text.replace("{who}", name);
+  after.hidden = false;
+  const address = `/calls/${encodeURIComponent(pbx)}/${encodeURIComponent(ended.call_id)}/disposition`;
+  htmx.ajax("GET", address, { target: noted, swap: "innerHTML" });
+}
+
+noted.addEventListener("input", () => { writing = true; });
+noted.addEventListener("htmx:afterSettle", () => { writing = noted.querySelector("[aria-invalid]") !== null; });
+noted.addEventListener("htmx:responseError", () => { after.hidden = true; noting = null; });
+
 /** Offers what fits the call of this view. */
-export function offerFor(view) {
+export function offerFor(view, name) {
   const pop = view.pop;
+  if (pop !== null && pop.call_id !== noting && !writing) { after.hidden = true; noting = null; }
   if (pop !== null && call?.call_id !== pop.call_id) { move.open = false; sheet.open = false; form.replaceChildren(); }
   if (pop !== null) call = pop;
   const spoken = pop !== null && pop.state === "answered";
-  const over = pop === null && call !== null && view.gone?.call_id === call.call_id && view.gone.state === "ended";
+  const ended = view.gone?.call_id === call?.call_id && view.gone?.state === "ended";
+  const over = pop === null && call !== null && (ended || view.state?.code === "wrap_up");
+  if (over && call.state === "answered") note(call, called);
+  if (pop !== null) called = name;
   if (pop === null && !over) call = null;
   move.hidden = !(spoken || over);
   sheet.hidden = call === null || call.contact !== null || call.caller === null || (call.matches.length > 0);
@@ -56,9 +82,9 @@ async function relink(button, fields) {
   if (await ask("relink", { call_id: call.call_id, ...fields }, button)) { move.open = false; sheet.open = false; }
 }
 
-search.addEventListener("input", () => { if (!search.composing) seek(); });
+search.addEventListener("input", () => { seek(); });
 move.addEventListener("toggle", () => { if (move.open && call !== null) { search.value = ""; seek(); } });
-document.getElementById("move-new").addEventListener("click", (event) => relink(event.currentTarget, { ticket: "new" }));
+document.getElementById("move-new").addEventListener("click", (event) => relink(event.currentTarget, { new: "yes" }));
 
 sheet.addEventListener("toggle", () => {
   if (!sheet.open || call === null || form.childElementCount > 0) return;

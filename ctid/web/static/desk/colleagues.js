@@ -9,7 +9,7 @@ const search = document.getElementById("colleague");
 const count = part.querySelector('[data-slot="idle"]');
 const rows = new Map();
 let me = null;
-let call = null;
+let free = false;
 
 function button(text, kind, one) {
   const made = document.createElement("button");
@@ -46,8 +46,7 @@ function fits(row) {
 function arrange() {
   for (const row of rows.values()) {
     row.hidden = !fits(row);
-    row.querySelector('[data-slot="asks"]').hidden = call === null || row.dataset.code !== "idle";
-    for (const one of row.querySelectorAll("button")) one.dataset.callId = call ?? "";
+    row.querySelector('[data-slot="asks"]').hidden = !free || row.dataset.code !== "idle";
   }
   const idle = [...rows.values()].filter((row) => row.dataset.code === "idle").length;
   count.textContent = count.dataset.text.replace("{number}", String(idle));
@@ -72,10 +71,17 @@ export function showOthers({ agents }) {
   arrange();
 }
 
-/** The call that could go to one of them, and whom the agent asks about it now. */
+/** Whether a call could go to one of them, and whom the agent asks about it now. */
 export function showCall(view) {
   me = view.agent;
-  call = view.pop !== null && view.pop.state === "answered" ? view.pop.call_id : null;
+  const asked = view.state?.consults ?? null;
+  free = asked === null && view.pop?.state === "answered";
+  if (asked !== null) {
+    part.open = true;
+    const who = part.querySelector('[data-slot="consult-who"]');
+    who.textContent = who.dataset.text.replace("{who}", asked);
+  }
+  part.querySelector('[data-slot="consult"]').hidden = asked === null;
   arrange();
 }
 

@@ -23,9 +23,10 @@ if (desk.dataset.mine !== undefined) {
     if (sheet !== null) sheet.open = false;
     if (asked instanceof HTMLFormElement && asked.dataset.command !== "sign_in") asked.reset();
   });
-  shows.push(call.offerFor, (view) => {
+  shows.push((view) => {
     const name = view.pop === null ? null : caller(view.pop);
     notify.signal(view.pop, name);
+    call.offerFor(view, name);
     tickets.follow(view, name);
   });
 }

@@ -109,9 +109,9 @@ export function showPop(view) {
     return;
   }
   announce.textContent = "";
-  if (shown !== null && view.gone?.call_id === shown) {
+  if (shown !== null && (view.gone?.call_id === shown || view.state?.code === "wrap_up")) {
     // What was shown stays readable, marked as over, until the next call.
-    mark(slot("state"), view.gone.state, view.gone.word);
+    if (view.gone?.call_id === shown) mark(slot("state"), view.gone.state, view.gone.word);
     pop.classList.remove("pop-ringing");
     return;
   }

@@ -4,9 +4,11 @@
 const part = document.getElementById("tickets");
 const tabs = document.getElementById("tabs");
 const panes = document.getElementById("panes");
+const close = document.getElementById("tab-close");
 const said = part.querySelector('[data-slot="said"]');
 const text = part.dataset;
 const HOME = "home";
+const { pbx } = document.getElementById("desk").dataset;
 const open = new Map([[HOME, { tab: document.getElementById("tab-home"), pane: document.getElementById(HOME), call: null, dirty: false, top: 0 }]]);
 let front = HOME;
 let followed = null;
@@ -27,6 +29,8 @@ function arrange() {
     if (here) one.tab.classList.remove("desk-tab-new");
   }
   for (const id of ["tab-previous", "tab-next"]) document.getElementById(id).hidden = open.size < 2;
+  close.hidden = front === HOME;
+  close.setAttribute("aria-label", text.textClose.replace("{ticket}", front));
 }
 
 /** Brings a ticket to the front. */
@@ -44,7 +48,7 @@ function turnTo(id) {
 }
 
 async function load(id, one) {
-  const address = `/tickets/${encodeURIComponent(id)}/write${one.call === null ? "" : `?call=${encodeURIComponent(one.call)}`}`;
+  const address = `/tickets/${encodeURIComponent(id)}/write${one.call === null ? "" : `?call=${encodeURIComponent(`${pbx}/${one.call}`)}`}`;
   let answer = null;
   try { answer = await fetch(address, { headers: { "HX-Request": "true" }, redirect: "manual" }); } catch { /* said below */ }
   const fragment = document.createElement("template");
@@ -71,22 +75,16 @@ function make(id, { call = null, caller = null }) {
   const dirty = document.createElement("span");
   dirty.className = "dirty";
   tab.append(dirty);
-  const close = document.createElement("button");
-  Object.assign(close, { type: "button", className: "desk-tab-close", textContent: "×" });
-  close.setAttribute("aria-label", text.textClose.replace("{ticket}", id));
   const pane = document.createElement("div");
   pane.className = "desk-pane";
   pane.setAttribute("role", "tabpanel");
   pane.setAttribute("aria-labelledby", tab.id);
-  const one = { tab, close, pane, call, dirty: false, top: 0, raw: false };
+  const one = { tab, pane, call, dirty: false, top: 0, raw: false };
   tab.addEventListener("click", () => show(id));
-  close.addEventListener("click", () => {
-    if (!one.dirty || window.confirm(text.textLost.replace("{ticket}", id))) shut(id);
-  });
   pane.addEventListener("input", () => { one.dirty = true; mark(id); });
   pane.addEventListener("ctid:saved", () => { one.dirty = false; mark(id); });
   open.set(id, one);
-  tabs.append(tab, close);
+  tabs.append(tab);
   load(id, one);
   return one;
 }
@@ -95,7 +93,7 @@ function shut(id) {
   const one = open.get(id);
   if (front === id) turnTo(HOME);
   open.delete(id);
-  for (const element of [one.tab, one.close, one.pane]) element.remove();
+  for (const element of [one.tab, one.pane]) element.remove();
   arrange();
 }
 
@@ -143,6 +141,12 @@ function step(by) {
 }
 
 document.getElementById("tab-home").addEventListener("click", () => turnTo(HOME));
+close.addEventListener("click", () => {
+  if (!open.get(front).dirty || window.confirm(text.textLost.replace("{ticket}", front))) {
+    sessionStorage.removeItem(`ctid ticket ${front}`);
+    shut(front);
+  }
+});
 document.getElementById("tab-previous").addEventListener("click", () => step(-1));
 document.getElementById("tab-next").addEventListener("click", () => step(1));
 tabs.addEventListener("keydown", (event) => {
@@ -158,6 +162,9 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   show(link.dataset.ticket);
 });
-window.addEventListener("beforeunload", (event) => {
-  if ([...open.values()].some((one) => one.dirty)) event.preventDefault();
-});
+// What was not saved before a reload waits in the tab's own store: its ticket comes back, beside.
+for (const key of Object.keys(sessionStorage)) {
+  const id = /^ctid ticket (.+)$/.exec(key)?.[1];
+  if (id !== undefined && !open.has(id)) make(id, {});
+}
+arrange();
