@@ -50,12 +50,14 @@ class Story:
 class Stale:
     """Somebody else was faster: the ticket as it is now, what they did, and the fields where the two differ.
 
-    ``steps`` is empty where nobody can tell (an import, a version of long ago).
+    ``steps`` is empty where nobody can tell (an import, a version of long ago). ``written`` is what the later one wants there,
+    on top of what others wrote.
     """
 
     ticket: TicketRecord
     steps: tuple[Step, ...]
     differ: tuple[str, ...]
+    written: Written
 
 
 class TicketDesk:
@@ -181,6 +183,7 @@ def _reconciled(
     steps = tuple(step for step, _ in since) if told else ()
     touched = {name for step in steps for name, _, _ in step.changes}
     differ: list[str] = []
+    written = ticket.written
     reconciled: list[Change] = []
     for change in changes:
         decided = DECIDED_BY[type(change)]
@@ -191,8 +194,11 @@ def _reconciled(
         now, mine = ticket.written, change.over(ticket.written)
         merged = merge(before_steps(now, steps), now, mine, change.only)
         differ += merged.differ if told else (name for name in change.only if getattr(mine, name) != getattr(now, name))
-        reconciled.append(replace(change, written=merged.written))
-    return Stale(ticket=ticket, steps=steps, differ=tuple(dict.fromkeys(differ))) if differ else reconciled
+        written = merged.written
+        reconciled.append(replace(change, written=written))
+    if not differ:
+        return reconciled
+    return Stale(ticket=ticket, steps=steps, differ=tuple(dict.fromkeys(differ)), written=written)
 
 
 def _settled(connection: Connection, ticket: TicketRecord, change: Change) -> Change | Refusal:

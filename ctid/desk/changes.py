@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from ctid.desk.promises import FURTHEST_SECONDS, PROMISE_HOURS, following
+from ctid.desk.promises import FURTHEST_SECONDS, PROMISE_HOURS, following, given
 from ctid.desk.ticket import (
     CALL_FROM,
     CALL_TO,
@@ -77,7 +77,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """Promise a reply by then; another one than before needs a reason."""
+    """Promise a reply by then; to move what somebody has promised needs a reason."""
 
     at: float
     reason: str | None = None
@@ -263,7 +263,7 @@ def carry_out(
     """All of the changes in their order, or the first refusal and nothing. What changes nothing leaves no step."""
     now, steps, attempts = ticket, list[Step](), list[Attempt]()
     for change in changes:
-        refusal = why_not(type(change), now, by) or _unfit(change, now, at)
+        refusal = why_not(type(change), now, by) or _unfit(change, now, at, promise_hours)
         if refusal is not None:
             return refusal
         then = _after(now, change, by, at, promise_hours)
@@ -286,7 +286,7 @@ def carry_out(
     return Done(ticket=now, steps=tuple(steps), attempts=tuple(attempts))
 
 
-def _unfit(change: Change, ticket: TicketRecord, at: float) -> Refusal | None:
+def _unfit(change: Change, ticket: TicketRecord, at: float, hours: Sequence[float]) -> Refusal | None:
     """What is wrong with the change itself."""
     match change:
         case HandOver(to=to) if to == ticket.owner:
@@ -303,7 +303,7 @@ def _unfit(change: Change, ticket: TicketRecord, at: float) -> Refusal | None:
             return Refusal.PROMISED_PAST
         case Promise(at=then) if then > at + FURTHEST_SECONDS:
             return Refusal.PROMISED_FAR
-        case Promise(reason=None) if ticket.promised_at is not None:
+        case Promise(reason=None) if given(ticket, hours):
             return Refusal.NO_REASON
         case _:
             return None

@@ -35,10 +35,15 @@ def first_promise(severity: int, created_at: float, hours: Sequence[float] = PRO
     return created_at + hours[severity - 1] * 3600
 
 
-def following(ticket: TicketRecord, severity: int, hours: Sequence[float]) -> float | None:
-    """The promise once the ticket has that severity: the new one of itself where nobody has moved the old."""
+def given(ticket: TicketRecord, hours: Sequence[float]) -> bool:
+    """Whether somebody gave the promise that stands; else there is none, or the one of itself."""
     own = first_promise(ticket.severity, ticket.created_at, hours)
-    if ticket.promised_at is None or abs(ticket.promised_at - own) > _SAME_SECONDS:
+    return ticket.promised_at is not None and abs(ticket.promised_at - own) > _SAME_SECONDS
+
+
+def following(ticket: TicketRecord, severity: int, hours: Sequence[float]) -> float | None:
+    """The promise once the ticket has that severity: the new one of itself where nobody has given another."""
+    if ticket.promised_at is None or given(ticket, hours):
         return ticket.promised_at
     return first_promise(severity, ticket.created_at, hours)
 

@@ -134,7 +134,7 @@ def local_moment(at: float | None, zone: ZoneInfo) -> str | None:
 def options(words: Iterable[str], now: str | None = None) -> list[tuple[str, str]]:
     """Words to choose from as a choice shows them; one that stands there now and is offered no more stays."""
     offered = list(words)
-    return [(one, one) for one in ([now, *offered] if now and now not in offered else offered)]
+    return [(one, _(one)) for one in ([now, *offered] if now and now not in offered else offered)]
 
 
 def _moment(said: str) -> datetime | None:

@@ -105,6 +105,7 @@ async def call(request: Request, user: SignedIn, call_id: str, pbx: str | None =
         if may(user, May.HEAR_ALL)
         else None,
         listens_shown=LISTENS,
+        noted=await of.call_notes.of(found.pbx, found.id),
     )
 
 

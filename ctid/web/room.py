@@ -18,6 +18,7 @@ from ctid.db import session
 from ctid.db.agents import Agents
 from ctid.db.audits import Audits
 from ctid.db.books import Books
+from ctid.db.call_notes import CallNotes
 from ctid.db.calls import Calls
 from ctid.db.contacts import Contacts
 from ctid.db.customers import Customers
@@ -55,6 +56,7 @@ class Room:
         self.calls = Calls(self.engine)
         self.tickets = Tickets(self.engine, promise_hours=settings.desk.promise_hours)
         self.ticket_desk = TicketDesk(self.engine, promise_hours=settings.desk.promise_hours)
+        self.call_notes = CallNotes(self.engine)
         self.agents = Agents(self.engine)
         self.books = Books(self.engine)
         self.customers = Customers(self.engine)

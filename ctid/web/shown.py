@@ -124,6 +124,7 @@ def _make(zone: tzinfo) -> Environment:
         "playable": playable,
         "level": level,
         "severity": severity,
+        "said": languages._,  # of a text the site has written, which may be one of ours
     }
     made.filters.update(filters)
     return made

@@ -9,6 +9,14 @@ from collections.abc import Mapping
 
 from ctid.languages import _, ngettext, say_later
 
+#: What agents choose from where the site has no words of its own (``[desk]``).
+CHOICES = (
+    *(say_later("Fault"), say_later("Question"), say_later("Order"), say_later("Complaint"), say_later("Installation")),
+    *(say_later("Solved"), say_later("To be followed up"), say_later("Passed on"), say_later("Wrong number")),
+    *(say_later("Nobody spoke"), say_later("Other"), say_later("Break"), say_later("Lunch"), say_later("Meeting")),
+    *(say_later("Training"), say_later("Desk work")),
+)
+
 WORDS: Mapping[str, str] = {
     # agents
     "offline": say_later("Offline"),

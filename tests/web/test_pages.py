@@ -77,7 +77,7 @@ async def test_a_ticket_shows_its_attempts_calls_and_recordings(web: Web) -> Non
     for shown in (
         "Spindle stops after an hour",
         "Asked for the drive&#39;s error log",
-        "/calls/1795000000.7",
+        "/calls/pbx/1795000000.7",
         "<audio",
     ):
         assert shown in page, shown

@@ -1,0 +1,87 @@
+"""What the agent says a call was, after it: a small form for the desktop and the call's page.
+
+Law: for the agents the call rang, and supervisors. Written as often as they like; nothing typed is lost.
+"""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, Depends, HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ctid.db.audits import Actor
+from ctid.db.call_notes import CallNote
+from ctid.db.users import User
+from ctid.languages import _
+from ctid.web.addresses import known
+from ctid.web.forms import LINES, Fields, options
+from ctid.web.identity import OwnForm, SignedIn, signed_in
+from ctid.web.room import Room, room
+from ctid.web.shown import may_see_all, page
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
+
+
+async def may_note(of: Room, user: User, pbx: str, call_id: str) -> bool:
+    """Whether the user says what this call was."""
+    if may_see_all(user):
+        return True
+    return user.agent_id is not None and user.agent_id in await of.call_notes.rung(pbx, call_id)
+
+
+@router.get("/calls/{pbx}/{call_id}/disposition")
+async def ask(request: Request, user: SignedIn, pbx: str, call_id: str) -> Response:
+    """The form as a fragment."""
+    of = room(request)
+    await _allowed(of, user, pbx, call_id)
+    noted = await of.call_notes.of(pbx, call_id)
+    filled = {"disposition": noted.disposition if noted else None, "notes": noted.notes if noted else None}
+    return _form(request, pbx, call_id, Fields.showing(filled, of.zone, name="disposition"), noted)
+
+
+@router.post("/calls/{pbx}/{call_id}/disposition")
+async def write(request: Request, user: SignedIn, form: OwnForm, pbx: str, call_id: str) -> Response:
+    """Keep it; the form again, saved or with what is wrong."""
+    of, now = room(request), time.time()
+    await _allowed(of, user, pbx, call_id)
+    noted = await of.call_notes.of(pbx, call_id)
+    fields = Fields(form, of.zone, name="disposition")
+    offered = [one for one, _said in options(of.settings.desk.dispositions, noted.disposition if noted else None)]
+    disposition = fields.choice("disposition", offered, required=True)
+    notes = fields.lines("notes", most=LINES)
+    if not fields.fine:
+        return _form(request, pbx, call_id, fields, noted, status=422)
+    address = request.client.host if request.client else None
+    by = Actor(at=now, user_id=user.id, user_name=user.name, agent=user.agent_id, address=address)
+    await of.call_notes.put(pbx, call_id, disposition, notes, by)
+    return _form(request, pbx, call_id, fields, noted, saved_at=now)
+
+
+async def _allowed(of: Room, user: User, pbx: str, call_id: str) -> None:
+    known(pbx + call_id, _("There is no such call."))
+    if not await may_note(of, user, pbx, call_id):
+        raise HTTPException(403, _("That is for the agents this call rang."))
+
+
+def _form(
+    request: Request,
+    pbx: str,
+    call_id: str,
+    fields: Fields,
+    noted: CallNote | None,
+    *,
+    status: int = 200,
+    saved_at: float | None = None,
+) -> Response:
+    return page(
+        request,
+        "_disposition.html",
+        status=status,
+        pbx=pbx,
+        call_id=call_id,
+        fields=fields,
+        dispositions=options(room(request).settings.desk.dispositions, noted.disposition if noted else None),
+        saved_at=saved_at,
+    )
