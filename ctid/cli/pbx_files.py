@@ -32,6 +32,7 @@ async def pbx_files(link: AmiLink, settings: Settings) -> AsyncIterator[Finding]
         yield warn("PBX files", "cannot be looked at; load func_config, which ctid.conf needs, in modules.conf")
         return
     yield await _features(link)
+    yield await _transfers(link)
     for finding in (await _music(link, settings), await _cel(link, settings), await _cdr(link, settings)):
         if finding is not None:
             yield finding
@@ -58,6 +59,17 @@ async def _features(link: AmiLink) -> Finding:
             "ctid-renew came after the first call, and is not used yet; asterisk -rx 'dialplan set global CTID_RENEW yes'",
         )
     return ok("features", "features.conf has ctid-renew, for all voices in the recordings")
+
+
+async def _transfers(link: AmiLink) -> Finding:
+    """Asterisk asks a colleague for the agent by pressing the agent's keys, and knows those that features.conf gives."""
+    if await _set(link, "features.conf", "featuremap", "atxfer"):
+        return ok("transfers", "features.conf has the keys by which a colleague is asked first")
+    return warn(
+        "transfers",
+        "features.conf has no atxfer: no colleague can be asked before a caller is given over; take [featuremap] of"
+        f" features.conf.sample, {_RELOAD}",
+    )
 
 
 async def _music(link: AmiLink, settings: Settings) -> Finding | None:

@@ -156,7 +156,8 @@ async def test_each_piece_missing_from_the_pbx_is_one_line_with_its_mend(site: S
     async with pbx:
         _, found = await examined(site, variables)
         said = {
-            what: found[what][0] for what in ("dialplan", "events", "features", "music", "CEL events", "CDR records")
+            what: found[what][0]
+            for what in ("dialplan", "events", "features", "transfers", "music", "CEL events", "CDR records")
         }
         assert set(said.values()) == {"OK"}, found
         # What a site forgets, and what an upgrade leaves behind. The PBX reads these files anew when asked.
@@ -175,6 +176,7 @@ async def test_each_piece_missing_from_the_pbx_is_one_line_with_its_mend(site: S
         assert "older" in found["dialplan"][1]
         for what, mend in {
             "features": "features.conf.sample",
+            "transfers": "[featuremap]",
             "music": "waltz",
             "CEL events": "BRIDGE_ENTER, BRIDGE_EXIT",
             "CDR records": "cdr_custom.conf.sample",

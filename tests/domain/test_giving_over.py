@@ -68,6 +68,7 @@ def test_a_caller_whom_the_colleague_does_not_take_waits_before_those_who_came_l
     centre.wait(60)
     centre.arrive("2", file("ann"))  # to Ann, as soon as she is free
     assert centre.acd.world.calls["2"].waiting
+    centre.wait(2)
     centre.pause("ann")
     centre.ends_leg("1", leg)
     if why != "CHANUNAVAIL":
