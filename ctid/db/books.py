@@ -289,7 +289,9 @@ class Books:
                 "title": row.title,
                 "level": row.level,
                 "numbers": numbers[row.id],
+                "email": row.email,
                 "notes": row.notes,
+                "merged_into": row.merged_into,
             }
             for row in _as_asked(rows, ids)
         ]
@@ -305,7 +307,15 @@ class Books:
             query = query.where(customers.c.id > after)
         async with reading(self._engine) as connection:
             return [
-                {"id": row.id, "name": row.name, "level": row.level, "notes": row.notes}
+                {
+                    "id": row.id,
+                    "name": row.name,
+                    "kind": row.kind,
+                    "level": row.level,
+                    "address": row.address,
+                    "notes": row.notes,
+                    "merged_into": row.merged_into,
+                }
                 for row in _as_asked((await connection.execute(query)).all(), ids)
             ]
 

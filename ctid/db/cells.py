@@ -6,6 +6,7 @@ Law: every reason names its column and what is allowed. An empty cell is ``None`
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -42,9 +43,14 @@ def text(cell: Cells, column: str, *, needed: bool = False, longest: int = 200) 
         return None
     if len(given) > longest:
         raise BadCell(f"{column}: is longer than {longest} characters")
-    if not all(letter.isprintable() or (letter in "\r\n\t" and longest > 1000) for letter in given):
+    if any(_is_control(letter) and not (letter in "\r\n\t" and longest > 1000) for letter in given):
         raise BadCell(f"{column}: holds a control character: {shown(given)}")
     return given
+
+
+def _is_control(letter: str) -> bool:
+    """Controls and halves of surrogate pairs; marks that join letters or turn their direction are text."""
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def key(cell: Cells, column: str) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST = 64 << 20
+#: What a spreadsheet may take for the beginning of a formula; the apostrophe itself, so that defusing can be undone.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 _NOT_CSV = {
     b"PK\x03\x04": "an Excel or ZIP file",
     b"\xd0\xcf\x11\xe0": "an old Excel file",
@@ -46,7 +48,13 @@ class CsvLines:
 
 def read_lines(file: Path, *, known: Sequence[str], required: Sequence[str]) -> CsvLines:
     """The file's lines; empty ones are passed over. Raises ``CsvFault``."""
-    text = _decoded(file, _content(file))
+    return lines_in(str(file), _content(file), known=known, required=required)
+
+
+def lines_in(file: str, content: bytes, *, known: Sequence[str], required: Sequence[str]) -> CsvLines:
+    """The same of a file's bytes; ``file`` is what messages call it."""
+    _check(file, content)
+    text = _decoded(file, content)
     delimiter = _delimiter(text, known)
     records = _records(text, delimiter)
     header, columns, unknown = _columns(file, records, known, required)
@@ -60,9 +68,19 @@ def read_lines(file: Path, *, known: Sequence[str], required: Sequence[str]) -> 
                 (number, f"{len(record)} cells where the header has {header}; quote a cell with {delimiter!r}")
             )
         elif any(cell.strip() for cell in record):
-            cells = {name: record[at].strip() if at < len(record) else "" for name, at in columns.items()}
+            cells = {name: plain(record[at].strip()) if at < len(record) else "" for name, at in columns.items()}
             lines.append(Line(number=number, cells=cells))
     return CsvLines(lines=tuple(lines), broken=tuple(broken), unknown_columns=unknown)
+
+
+def defused(text: str) -> str:
+    """The text as a cell that no spreadsheet takes for a formula: ``plain`` undoes it."""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def plain(cell: str) -> str:
+    """The cell's text without the apostrophe by which it was ``defused``."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def _content(file: Path) -> bytes:
@@ -72,11 +90,14 @@ def _content(file: Path) -> bytes:
             raise CsvFault(f"{file}: is no file but a device or a pipe; save it first")
         if status.st_size > LARGEST:
             raise CsvFault(f"{file}: is larger than 64 MiB; split it")
-        content = file.read_bytes()
+        return file.read_bytes()
     except FileNotFoundError:
         raise CsvFault(f"{file}: there is no such file") from None
     except OSError as error:
         raise CsvFault(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _check(file: str, content: bytes) -> None:
     for beginning, what in _NOT_CSV.items():
         if content.startswith(beginning):
             raise CsvFault(f"{file}: is {what}, not CSV; save it as CSV UTF-8")
@@ -85,10 +106,9 @@ def _content(file: Path) -> bytes:
         raise CsvFault(f"{file}: holds a NUL byte on line {line}, so it is not text; save it as CSV UTF-8")
     if not content.strip():
         raise CsvFault(f"{file}: is empty; the first line names the columns")
-    return content
 
 
-def _decoded(file: Path, content: bytes) -> str:
+def _decoded(file: str, content: bytes) -> str:
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return content.decode(encoding)
@@ -123,7 +143,7 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]
 
 
 def _columns(
-    file: Path, records: Iterator[tuple[int, list[str] | str]], known: Sequence[str], required: Sequence[str]
+    file: str, records: Iterator[tuple[int, list[str] | str]], known: Sequence[str], required: Sequence[str]
 ) -> tuple[int, dict[str, int], tuple[str, ...]]:
     """How many columns there are, where the known ones are, and the names of the others."""
     header: list[str] = []

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ctid.db import cells, search, secrets
 from ctid.db.cells import BadCell, Cells
 from ctid.db.contacts import keep_posts
-from ctid.db.csvfile import Line, read_lines
+from ctid.db.csvfile import CsvLines, Line, lines_in, read_lines
 from ctid.db.customers import keep_pairs
 from ctid.db.numbers import normalise
 from ctid.db.session import reading, upsert, writing
@@ -83,6 +83,7 @@ class _Known:
     pins: dict[str, str | None] = field(default_factory=dict)
     agent_of_code: dict[str, str] = field(default_factory=dict)
     customers_of: dict[str, str | None] = field(default_factory=dict)
+    merged: dict[Kind, dict[str, str]] = field(default_factory=lambda: {kind: {} for kind in Kind})
 
 
 _TABLES: dict[Kind, Table] = {
@@ -96,7 +97,7 @@ _FOUND_BY = {
     Kind.CONTACTS: search.Kind.CONTACT,
     Kind.TICKETS: search.Kind.TICKET,
 }
-_COLUMNS: dict[Kind, tuple[str, ...]] = {
+COLUMNS: dict[Kind, tuple[str, ...]] = {
     Kind.CUSTOMERS: ("id", "name", "level", "notes"),
     Kind.CONTACTS: ("id", "customer_id", "name", "department", "title", "level", "numbers", "notes"),
     Kind.AGENTS: ("id", "name", "phone", "code", "level", "pin", "lines", "email"),
@@ -127,26 +128,53 @@ async def import_csv(
     ``progress`` is called with the lines written and the lines to write. Raises ``CsvFault`` for a file that cannot be read as
     that list at all.
     """
-    content = await asyncio.to_thread(read_lines, file, known=_COLUMNS[kind], required=_REQUIRED[kind])
+    content = await asyncio.to_thread(read_lines, file, known=COLUMNS[kind], required=_REQUIRED[kind])
+    return await _import(engine, kind, content, site, strict=strict, progress=progress)
+
+
+async def import_bytes(
+    engine: AsyncEngine, kind: Kind, name: str, content: bytes, site: Site, *, dry: bool = False
+) -> Imported:
+    """The same of a file's bytes, which messages call ``name``. ``dry``: say what would come of it and write nothing."""
+    lines = await asyncio.to_thread(lines_in, name, content, known=COLUMNS[kind], required=_REQUIRED[kind])
+    return await _import(engine, kind, lines, site, dry=dry)
+
+
+async def _import(
+    engine: AsyncEngine,
+    kind: Kind,
+    content: CsvLines,
+    site: Site,
+    *,
+    strict: bool = False,
+    dry: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Imported:
     known = await _known(engine)
     bad = [BadLine(line=line, reason=reason) for line, reason in content.broken]
+    warnings = [f"the column {name!r} is not known and was left out" for name in content.unknown_columns]
     rows: list[_Row] = []
     seen: dict[str, int] = {}
     for line in content.lines:
         try:
             row = _read(kind, line, known, site)
             _check_first(row, line, seen)
-            rows.append(row)
         except BadCell as reason:
             bad.append(BadLine(line=line.number, reason=str(reason)))
+            continue
+        if (into := known.merged[kind].get(row.values["id"])) is None:
+            rows.append(row)
+        else:
+            shown, taken = cells.shown(row.values["id"]), cells.shown(into)
+            warnings.append(f"line {line.number}: {shown} was merged into {taken}; the line was left out")
     bad.sort(key=lambda line: line.line)
-    warnings = tuple(f"the column {name!r} is not known and was left out" for name in content.unknown_columns)
     if strict and bad:
-        return Imported(added=0, updated=0, bad=tuple(bad), warnings=warnings)
-    await _hash_pins(rows, known)
-    await _write(engine, kind, rows, strict=strict, progress=progress)
+        return Imported(added=0, updated=0, bad=tuple(bad), warnings=tuple(warnings))
+    if not dry:
+        await _hash_pins(rows, known)
+        await _write(engine, kind, rows, strict=strict, progress=progress)
     added = sum(row.values["id"] not in known.ids[kind] for row in rows)
-    return Imported(added=added, updated=len(rows) - added, bad=tuple(bad), warnings=warnings)
+    return Imported(added=added, updated=len(rows) - added, bad=tuple(bad), warnings=tuple(warnings))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -163,6 +191,9 @@ async def _known(engine: AsyncEngine) -> _Known:
                 known.agent_of_code[row.code] = row.id
         for contact in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
             known.customers_of[contact.id] = contact.customer_id
+        for kind, table in ((Kind.CUSTOMERS, customers), (Kind.CONTACTS, contacts)):
+            taken_up = select(table.c.id, table.c.merged_into).where(table.c.merged_into.is_not(None))
+            known.merged[kind] = {row.id: row.merged_into for row in await connection.execute(taken_up)}
     return known
 
 
@@ -184,6 +215,12 @@ def _check_first(row: _Row, line: Line, seen: dict[str, int]) -> None:
         raise BadCell(f"id: {cells.shown(row.values['id'])} was already on line {first}")
 
 
+def _living(cell: Cells, column: str, known: _Known, kind: Kind, what: str) -> str | None:
+    """The key of a row that exists, or of the one that took it up."""
+    given = cells.reference(cell, column, known.ids[kind], what)
+    return None if given is None else known.merged[kind].get(given, given)
+
+
 def _customer(cell: Cells) -> _Row:
     name = cells.text(cell, "name", needed=True) or ""
     values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": name, "name_key": likeness.firm_key(name)}
@@ -198,7 +235,7 @@ def _contact(cell: Cells, known: _Known, site: Site) -> _Row:
     name = cells.text(cell, "name", needed=True) or ""
     values: dict[str, Any] = {"id": cells.key(cell, "id"), "name": name, "name_key": likeness.person_key(name)}
     if "customer_id" in cell:
-        values["customer_id"] = cells.reference(cell, "customer_id", known.ids[Kind.CUSTOMERS], "customer")
+        values["customer_id"] = _living(cell, "customer_id", known, Kind.CUSTOMERS, "customer")
     for column in ("department", "title"):
         if column in cell:
             values[column] = cells.text(cell, column)
@@ -241,9 +278,9 @@ def _ticket(cell: Cells, known: _Known, site: Site) -> _Row:
         **_ticket_times(cell, site.timezone),
     }
     if "customer_id" in cell:
-        values["customer_id"] = cells.reference(cell, "customer_id", known.ids[Kind.CUSTOMERS], "customer")
+        values["customer_id"] = _living(cell, "customer_id", known, Kind.CUSTOMERS, "customer")
     if "contact_id" in cell:
-        values["contact_id"] = cells.reference(cell, "contact_id", known.ids[Kind.CONTACTS], "contact")
+        values["contact_id"] = _living(cell, "contact_id", known, Kind.CONTACTS, "contact")
         if values.get("customer_id") is None and values["contact_id"] is not None:
             values["customer_id"] = known.customers_of[values["contact_id"]]
     if "owner" in cell:

@@ -113,14 +113,19 @@ class Contact(_Model):
     title: str | None
     level: int | None
     numbers: list[str]
+    email: str | None
     notes: str | None
+    merged_into: str | None
 
 
 class Customer(_Model):
     id: str
     name: str
+    kind: str
     level: int
+    address: str | None
     notes: str | None
+    merged_into: str | None
 
 
 class Ticket(_Model):

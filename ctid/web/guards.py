@@ -17,6 +17,9 @@ from ctid.web.origins import ours, tell
 
 #: A form of a few thousand characters: one of Chinese is sent as nine.
 LARGEST_BODY = 256 * 1024
+#: A list of customers or contacts.
+LARGEST_LIST = 4 * 1024 * 1024
+_LISTS = ("/customers/import", "/contacts/import")
 LANGUAGE_COOKIE = "ctid_language"
 
 POLICY = (
@@ -88,7 +91,7 @@ class Addressed:
 
 
 class Bounded:
-    """Refuses bodies past ``LARGEST_BODY``, by what they say of themselves and by what they turn out to be."""
+    """Refuses bodies past ``LARGEST_BODY``, of lists past ``LARGEST_LIST``, as said and as they turn out to be."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,20 +100,21 @@ class Bounded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        largest = LARGEST_LIST if scope["path"] in _LISTS else LARGEST_BODY
         said = Headers(scope=scope).get("content-length", "")
-        if said.isascii() and said.isdigit() and int(said[:20]) > LARGEST_BODY:
+        if said.isascii() and said.isdigit() and int(said[:20]) > largest:
             await _refuse(send, 413, b"The request is too large.\n")
             return
         body = bytearray()
         more = True
-        # Read whole before the page runs: no page takes more than a form, and a refusal must come before any effect.
+        # Read whole before the page runs: no page takes more than a form or a list, and a refusal must come before any effect.
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > LARGEST_BODY:
+            if len(body) > largest:
                 await _refuse(send, 413, b"The request is too large.\n")
                 return
         given = False

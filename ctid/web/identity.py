@@ -94,7 +94,17 @@ async def own_form(request: Request) -> FormData:
     """
     if not same_origin(request, room(request).settings.web.url):
         raise HTTPException(403, _("This form was sent from another site."))
-    form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+    return _own(request, await request.form(max_files=0, max_fields=MOST_FIELDS))
+
+
+async def own_upload(request: Request) -> FormData:
+    """The same with one file in it."""
+    if not same_origin(request, room(request).settings.web.url):
+        raise HTTPException(403, _("This form was sent from another site."))
+    return _own(request, await request.form(max_files=1, max_fields=MOST_FIELDS))
+
+
+def _own(request: Request, form: FormData) -> FormData:
     secret = form_secret(request)
     given = request.headers.get(FORM_HEADER) or form.get("form_token")
     if secret is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), _token(secret).encode()):
@@ -103,6 +113,7 @@ async def own_form(request: Request) -> FormData:
 
 
 OwnForm = Annotated[FormData, Depends(own_form)]
+OwnUpload = Annotated[FormData, Depends(own_upload)]
 
 
 def https(of: Room) -> bool:

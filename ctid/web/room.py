@@ -39,6 +39,7 @@ from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
 from ctid.web.limits import Failures, Sockets
 from ctid.web.listens import Listens
+from ctid.web.uploads import Uploads
 from ctid.web.waveforms import Waveforms
 
 NAMES_SECONDS = 10.0
@@ -61,6 +62,7 @@ class Room:
         self.books = Books(self.engine)
         self.customers = Customers(self.engine)
         self.contacts = Contacts(self.engine)
+        self.uploads = Uploads()
         self.timelines = Timelines(self.engine)
         self.merging = Merging(self.engine)
         self.recordings = Recordings(self.engine)

@@ -150,7 +150,7 @@ class HttpWire(_Stalling, HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
+        self._in_head, self._head = True, 0  # what came of a body is no head
         self._expect(None)
         if not self._refused:
             super().on_message_complete()

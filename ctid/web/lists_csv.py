@@ -1,0 +1,118 @@
+"""Customers and contacts as CSV: out for everybody who may see them, in for supervisors, after a look at what would come of it.
+
+Law: nothing is written before somebody has seen the preview and said yes. What is imported goes the way of ``ctid import``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from fastapi import APIRouter, Depends, HTTPException
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from ctid.db.csvfile import CsvFault
+from ctid.db.exporting import export
+from ctid.db.importing import Imported, Kind, Site, import_bytes
+from ctid.db.users import User
+from ctid.languages import _
+from ctid.web.guards import LARGEST_LIST
+from ctid.web.identity import OwnForm, OwnUpload, SignedIn, signed_in
+from ctid.web.roles import May, may
+from ctid.web.room import Room, room
+from ctid.web.shown import page
+from ctid.web.uploads import Upload
+
+#: Bad lines that are shown.
+SHOWN = 200
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
+
+Lists = Literal["customers", "contacts"]
+
+
+@router.get("/{kind}.csv")
+async def out(request: Request, user: SignedIn, kind: Lists) -> Response:
+    """The whole list as a file."""
+    of = room(request)
+    address = request.client.host if request.client else None
+    await of.users.note("list_exported", at=time.time(), user=user, subject=kind, address=address)
+    headers = {"content-disposition": f'attachment; filename="{kind}.csv"', "cache-control": "no-store"}
+    return StreamingResponse(export(of.engine, Kind(kind)), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/{kind}/import")
+async def ask(request: Request, user: SignedIn, kind: Lists) -> Response:
+    _supervisors(user)
+    return _page(request, kind)
+
+
+@router.post("/{kind}/import")
+async def look(request: Request, user: SignedIn, kind: Lists, form: OwnUpload) -> Response:
+    """What would come of the uploaded file, line by line."""
+    _supervisors(user)
+    of, file = room(request), form.get("file")
+    if not isinstance(file, UploadFile) or not file.filename:
+        return _page(request, kind, said=_("Choose a file."), status=422)
+    name = "".join(letter for letter in file.filename if letter.isprintable())[:100]
+    content = await file.read()
+    try:
+        seen = await import_bytes(of.engine, Kind(kind), name, content, _site(of), dry=True)
+    except CsvFault as fault:
+        return _page(request, kind, said=str(fault), status=422)
+    kept = Upload(user_id=user.id, kind=Kind(kind), name=name, content=content, at=time.time())
+    good = seen.added or seen.updated
+    return _page(request, kind, name=name, seen=seen, key=of.uploads.keep(kept) if good else None)
+
+
+@router.post("/{kind}/import/confirm")
+async def bring(request: Request, user: SignedIn, kind: Lists, form: OwnForm) -> Response:
+    """Import the good lines of what was looked at."""
+    _supervisors(user)
+    of, key, now = room(request), form.get("key"), time.time()
+    kept = of.uploads.take(key if isinstance(key, str) else "", user_id=user.id, kind=Kind(kind), at=now)
+    if kept is None:
+        return _page(request, kind, said=_("The uploaded list is no longer kept; choose the file again."), status=409)
+    done = await import_bytes(of.engine, Kind(kind), kept.name, kept.content, _site(of))
+    address = request.client.host if request.client else None
+    subject = f"{kind}: {done.added} new, {done.updated} known, {len(done.bad)} bad, {kept.name}"
+    await of.users.note("list_imported", at=now, user=user, subject=subject, address=address)
+    return _page(request, kind, name=kept.name, seen=done, done=True)
+
+
+def _page(
+    request: Request,
+    kind: str,
+    *,
+    said: str | None = None,
+    name: str = "",
+    seen: Imported | None = None,
+    key: str | None = None,
+    done: bool = False,
+    status: int = 200,
+) -> Response:
+    return page(
+        request,
+        "import.html",
+        status=status,
+        kind=kind,
+        said=said,
+        name=name,
+        seen=seen,
+        key=key,
+        done=done,
+        shown=SHOWN,
+        largest=LARGEST_LIST >> 20,
+    )
+
+
+def _site(of: Room) -> Site:
+    routing = of.settings.routing
+    return Site(country=routing.country, timezone=of.zone, outside_prefix=routing.outside_prefix)
+
+
+def _supervisors(user: User) -> None:
+    if not may(user, May.IMPORT_LISTS):
+        raise HTTPException(403, _("Only supervisors import lists."))
