@@ -26,7 +26,7 @@ from ctid.web.identity import OwnForm, SignedIn, signed_in
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all, page
 from ctid.web.texts import word
-from ctid.web.ticket_words import clock_of, meanwhile, quick_name, refused, what_is_next
+from ctid.web.ticket_words import clock_of, cut_names, meanwhile, quick_name, refused, what_is_next
 
 REASON = 500
 ONLY = ("asked", "category", "next_step", "severity")
@@ -75,7 +75,7 @@ async def write(request: Request, user: SignedIn, form: OwnForm, ticket_id: str)
             fields.refuse(BESIDE[done], refused(done))
         return await _form(request, user, ticket, fields, status=422, said=None if done in BESIDE else refused(done))
     if isinstance(done, Stale):
-        lines = meanwhile(done.steps, await of.names(), clock_of(now, of.zone))
+        lines = meanwhile(done.steps, cut_names(await of.names()), clock_of(now, of.zone))
         _refill(fields, done.written)
         fields.typed["version"] = str(done.ticket.version)
         said = _("Somebody else has changed this ticket. Nothing is saved yet; save again to keep what stands here.")
@@ -165,7 +165,7 @@ async def _form(
 ) -> Response:
     of, now, by = room(request), time.time(), actor(user)
     story = await of.ticket_desk.story(ticket.id)
-    names = await of.names()
+    names = cut_names(await of.names())
     return page(
         request,
         "_ticket_form.html",

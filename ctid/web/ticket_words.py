@@ -80,6 +80,14 @@ _QUICK: Mapping[str, str] = {
 }
 
 
+LONGEST_NAME = 60
+
+
+def cut_names(names: Mapping[AgentId, str]) -> dict[AgentId, str]:
+    """Agents' names, none so long that a page is nothing else."""
+    return {key: name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for key, name in names.items()}
+
+
 def refused(refusal: Refusal) -> str:
     return _(_REFUSALS[refusal])
 

@@ -48,7 +48,17 @@ from ctid.web.identity import OwnForm, SignedIn, signed_in
 from ctid.web.room import Room, room
 from ctid.web.shown import page
 from ctid.web.ticket_form import BESIDE, REASON, actor
-from ctid.web.ticket_words import Clock, clock_of, field_name, meanwhile, refused, step_name, what_is_next, with_since
+from ctid.web.ticket_words import (
+    Clock,
+    clock_of,
+    cut_names,
+    field_name,
+    meanwhile,
+    refused,
+    step_name,
+    what_is_next,
+    with_since,
+)
 
 LATEST_CALLS = 50
 #: An attempt written down so soon after a call began was made in it, unless somebody says otherwise.
@@ -180,7 +190,7 @@ async def rewrite(request: Request, user: SignedIn, form: OwnForm, ticket_id: st
             value = getattr(done.written, name)
             fields.typed[name] = "" if value is None else str(value)
         fields.typed["version"] = str(done.ticket.version)
-        lines = meanwhile(done.steps, await of.names(), clock_of(now, of.zone))
+        lines = meanwhile(done.steps, cut_names(await of.names()), clock_of(now, of.zone))
         said = _("Somebody else has changed this ticket. Nothing is saved yet; save again to keep what stands here.")
         return await _edit(request, user, done.ticket, fields, status=409, said=said, lines=lines)
     return RedirectResponse(_address(found.id), 303)
@@ -206,7 +216,7 @@ async def act(request: Request, user: SignedIn, form: OwnForm, ticket_id: str, a
             return await _page(request, user, story, fields, status=422)
         return await _page(request, user, story, fields, status=422, said=refused(done))
     if isinstance(done, Stale):
-        lines = meanwhile(done.steps, await of.names(), clock_of(now, of.zone))
+        lines = meanwhile(done.steps, cut_names(await of.names()), clock_of(now, of.zone))
         said = _(
             "Somebody else was faster. Nothing is saved yet; look what changed and send it again if it still holds."
         )
@@ -286,7 +296,7 @@ async def _page(
     lines: list[str] | None = None,
 ) -> Response:
     of, now, found, by = room(request), time.time(), story.ticket, actor(user)
-    names = await of.names()
+    names = cut_names(await of.names())
     linked = (await of.calls.load(ticket_id=found.id, limit=LATEST_CALLS))[::-1]
     tried_in = {(one.pbx, one.call_id) for one in story.attempts if one.pbx and one.call_id}
     calls: dict[tuple[str, str], CallRecord] = {(one.pbx, one.id): one for one in linked}
