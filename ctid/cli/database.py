@@ -59,6 +59,21 @@ def check(*, config: ConfigFile = None) -> None:
     say("the database has the newest schema")
 
 
+@db.command()
+def reindex(*, config: ConfigFile = None) -> None:
+    """Bring what search finds in step with tickets, contacts and customers; safe to repeat, and at any time."""
+    settings = read_settings(config)
+    from ctid.db import search
+    from ctid.db.session import write
+
+    async def reindexed(engine: Engine) -> int:
+        with _progress("search") as progress:
+            return await write(engine, lambda connection: search.index_all(connection, lambda _, *far: progress(*far)))
+
+    changed = with_books(settings, reindexed)
+    say(f"search: {changed} were out of step" if changed else "search: all was in step")
+
+
 def import_list(
     kind: Annotated[Literal["customers", "contacts", "agents", "tickets"], typer.Argument(metavar="LIST")],
     file: Annotated[Path, typer.Argument(metavar="FILE.csv")],

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ctid.db import session
 from ctid.db.agents import Agents
 from ctid.db.calls import Calls
+from ctid.db.tables import tickets
 from ctid.db.tickets import Tickets
 from ctid.domain.types import (
     AgentState,
@@ -204,3 +205,15 @@ def test_a_file_that_is_no_such_list_is_one_line(site: Site, text: str) -> None:
     ended = site.ctid("import", "agents", site.write("agents.csv", text))
     assert (ended.status, ended.err.count("\n"), ended.out) == (2, 1, "")
     assert site.ctid("import", "agents", "/nowhere.csv").status == 2
+
+
+def test_what_search_finds_is_brought_in_step_by_a_command(busy: Site) -> None:
+    assert busy.ctid("db", "reindex").out == "search: all was in step\n"
+
+    async def by_hand(engine: AsyncEngine) -> None:
+        async with session.writing(engine) as connection:
+            await connection.execute(tickets.update().values(subject="Written by hand"))
+
+    booked(busy, by_hand)
+    assert busy.ctid("db", "reindex").out == "search: 1 were out of step\n"
+    assert busy.ctid("db", "reindex").out == "search: all was in step\n"

@@ -6,12 +6,14 @@ const charts = document.getElementById("charts");
 const drawn = new Map();
 
 function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  return getComputedStyle(document.body).getPropertyValue(name).trim();
 }
 
 function axis(values, more = {}) {
-  const grid = { stroke: colour("--tblr-border-color"), width: 1 };
-  return { stroke: colour("--tblr-body-color"), grid, ticks: grid, values, ...more };
+  // Tabler's own colours are made of functions a canvas does not know: take them as the page came to have them.
+  const ink = getComputedStyle(charts).color;
+  const grid = { stroke: getComputedStyle(charts.querySelector(".card")).borderTopColor, width: 1 };
+  return { stroke: ink, grid, ticks: grid, values, ...more };
 }
 
 function whole(_plot, splits) {
@@ -45,7 +47,7 @@ function drawCalls(hours) {
       { label: said.answered, stroke: colour("--mark-good"), fill: colour("--mark-good"), paths: bars(0.4, -1), points: { show: false } },
       { label: said.lost, stroke: colour("--mark-bad"), fill: colour("--mark-bad"), paths: bars(0.4, 1), points: { show: false } },
     ],
-  }, [ticks, hours.map((one) => one.answered), hours.map((one) => one.lost)]);
+  }, [ticks, hours.map((one) => one.answered || null), hours.map((one) => one.lost || null)]);
 }
 
 function drawTalk(agents) {
