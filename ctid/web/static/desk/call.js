@@ -24,14 +24,13 @@ function note(ended, name) {
   noting = ended.call_id;
   const title = document.getElementById("afterwards-title");
   title.textContent = title.dataset.text.replace("{who}", name);
-  after.hidden = false;
+  noted.replaceChildren();
   const address = `/calls/${encodeURIComponent(pbx)}/${encodeURIComponent(ended.call_id)}/disposition`;
-  htmx.ajax("GET", address, { target: noted, swap: "innerHTML" });
+  htmx.ajax("GET", address, { target: noted, swap: "innerHTML" }).then(() => { after.hidden = noted.childElementCount === 0; });
 }
 
 noted.addEventListener("input", () => { writing = true; });
 noted.addEventListener("htmx:afterSettle", () => { writing = noted.querySelector("[aria-invalid]") !== null; });
-noted.addEventListener("htmx:responseError", () => { after.hidden = true; noting = null; });
 
 /** Offers what fits the call of this view. */
 export function offerFor(view, name) {
@@ -89,14 +88,15 @@ document.getElementById("move-new").addEventListener("click", (event) => relink(
 sheet.addEventListener("toggle", () => {
   if (!sheet.open || call === null || form.childElementCount > 0) return;
   const number = new URLSearchParams({ number: call.caller });
-  htmx.ajax("GET", `/contacts/quick?${number}`, { target: form, swap: "innerHTML" });
+  htmx.ajax("GET", `/contacts/quick?${number}`, { target: form, swap: "innerHTML" }).then(() => {
+    if (form.childElementCount === 0) say(form, document.getElementById("asks").dataset.textFailed);
+  });
 });
 // The contact's piece of page says who was saved: the call is theirs from then on.
 form.addEventListener("htmx:afterSettle", () => {
   const made = form.querySelector(".quick-made[data-contact]");
   if (made !== null && call !== null) relink(made, { contact_id: made.dataset.contact });
 });
-form.addEventListener("htmx:responseError", () => say(form, document.getElementById("asks").dataset.textFailed));
 
 transfer.addEventListener("click", () => {
   document.getElementById("colleagues").open = true;
