@@ -22,6 +22,7 @@ from ctid.db.users import User
 from ctid.domain.types import AgentId, AgentState
 from ctid.languages import _
 from ctid.web.addresses import Text, plain
+from ctid.web.forms import options
 from ctid.web.identity import OwnForm, SignedIn, signed_in
 from ctid.web.live import may_watch
 from ctid.web.room import Room, room
@@ -147,7 +148,7 @@ async def _desk(request: Request, agent_id: AgentId, *, mine: bool) -> Response:
         pbx=of.settings.ami.pbx,
         mine=mine,
         phones=await _phones(of) if mine else (),
-        pause_reasons=of.settings.desk.pause_reasons,
+        pause_reasons=options(of.settings.desk.pause_reasons),
         last_phone=await of.desks.last_phone(agent_id) if mine else None,
         **(await _lists(of, agent_id) | await _home(of, agent_id)),
     )

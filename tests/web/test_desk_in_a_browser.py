@@ -43,7 +43,11 @@ async def idle(web: Web, page: Page, state: AgentState = AgentState.IDLE, **more
 async def writes(route: Route) -> None:
     """A ticket's form as short as can be."""
     ticket = route.request.url.split("/tickets/")[1].split("/")[0]
-    form = f'<form id="ticket-form"><label for="asked">{ticket}</label><textarea id="asked" name="asked"></textarea></form>'
+    form = (
+        f'<form id="ticket-form" data-ticket="{ticket}"><input type="hidden" name="call" value="">'
+        f'<label for="asked">{ticket}</label><textarea id="asked" name="asked"></textarea>'
+        '<span data-slot="said"></span><button type="button" data-slot="discard" hidden>Throw it away</button></form>'
+    )
     await route.fulfill(body=form, content_type="text/html")
 
 
