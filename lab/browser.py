@@ -53,7 +53,8 @@ class Desk:
     """One person at a browser of their own: ``async with Desk(browser, site, "agent1") as page``.
 
     ``name`` is a user of the site. They are signed in and stand on the page ``at``. ``forgives`` is a pattern of faults
-    that the test itself brings about. Leaving raises AssertionError for every other fault.
+    that the test itself brings about; ``script`` runs in each of their pages before the page's own.
+    Leaving raises AssertionError for every other fault.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class Desk:
         language: Language = "en",
         theme: Theme = "light",
         forgives: str | None = None,
+        script: str | None = None,
     ) -> None:
         self.faults: list[str] = []
         self.forgives = forgives
         self._browser, self._site, self._name, self._at = browser, site, name, at
-        self._language, self._theme = language, theme
+        self._language, self._theme, self._script = language, theme, script
         self._context: BrowserContext | None = None
 
     @property
@@ -90,6 +92,8 @@ class Desk:
             permissions=["notifications"],
         )
         self._context.set_default_timeout(10_000)
+        if self._script is not None:
+            await self._context.add_init_script(self._script)
         self._context.on("console", self._heard)
         self._context.on("weberror", lambda error: self.faults.append(f"page error: {error.error}"))
         self._context.on("request", self._asked)
