@@ -19,6 +19,10 @@ check: setup
 bench: setup
 	@.venv/bin/python -m bench
 
+# The pictures in docs/screenshots anew, as the tests' browser sees the pages.
+screenshots: setup
+	@CTID_SCREENSHOTS=1 .venv/bin/pytest tests/browser/test_pages.py
+
 # The pinned packages anew, after a change of pyproject.toml or package.json; needs uv and npm.
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate pyproject.toml

@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import json
 import random
-import secrets
 import shutil
 import sys
 import tempfile
@@ -27,6 +26,8 @@ from lab.sipp import SippCall
 from lab.site import SERVICE, Site
 
 AGENTS = {"agent1": "Li Wei", "agent2": "Wang Fang", "agent3": "Zhang Min"}
+#: Who signs in at each agent's desk.
+USERS = {"agent1": "liwei", "agent2": "wangfang", "agent3": "zhangmin"}
 PITCH = {"agent1": 1000, "agent2": 1200, "agent3": 1400}
 CALLER_PITCH = 440
 CHEN, LIU, UNKNOWN = "13800138001", "13800138002", "02155667788"
@@ -404,27 +405,10 @@ class Demo:
             await asyncio.sleep(random.uniform(1, 4))
 
 
-async def people(site: Site) -> str:
-    """Someone who may look at the pages; the password."""
-    password = secrets.token_urlsafe(9)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ctid",
-        "user",
-        "add",
-        "demo",
-        "--role",
-        "supervisor",
-        "--password-stdin",
-        "--config",
-        str(site.config),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    await child.communicate(password.encode() + b"\n")
-    expect(child.returncode == 0, "ctid user add failed")
-    return password
+async def people(site: Site) -> None:
+    """Someone for each agent's desk, and a supervisor who may look at everything."""
+    desks = (site.user(user, agent=agent) for agent, user in USERS.items())
+    await asyncio.gather(*desks, site.user("demo", role="supervisor"))
 
 
 async def main(*, once: bool, folder: Path) -> int:
@@ -432,8 +416,7 @@ async def main(*, once: bool, folder: Path) -> int:
     started = time.monotonic()
     print("Starting Asterisk, a broker, ctid run and ctid web …", flush=True)
     async with Site(folder=folder, agents=tuple(AGENTS), csv=CSV, ring_seconds=4) as site:
-        await site.start_web()
-        password = await people(site)
+        await asyncio.gather(site.start_web(), people(site))
         for agent in AGENTS:
             await site.phone(agent, tone=PITCH[agent])
         print(f"{await site.asterisk.cli('core show version')}".splitlines()[0].partition(" built")[0])
@@ -447,7 +430,10 @@ async def main(*, once: bool, folder: Path) -> int:
         verdict = f"{demo.number - len(demo.failed)} right, {len(demo.failed)} wrong: {', '.join(demo.failed)}"
         print(f"\n{verdict if demo.failed else f'All {demo.number} right'}, {time.monotonic() - started:.0f} s")
         if not once:
-            print(f"\nLook: http://127.0.0.1:{site.web_port}/   sign in as demo, password {password}")
+            print(f"\nLook: {site.web_url}/desk   password {site.password}")
+            for agent, user in USERS.items():
+                print(f"      sign in as {user}: the desk of {AGENTS[agent]}")
+            print("      sign in as demo: a supervisor, who sees all calls, agents and tickets")
             print(f"      .venv/bin/ctid calls --config {site.config}")
             print("A call now and then; end with Ctrl-C.", flush=True)
             with contextlib.suppress(asyncio.CancelledError):

@@ -9,8 +9,8 @@ CHEN, LIU, SHARED, STRANGER = "13800138001", "13800138002", "02155667700", "0215
 #: Callers whose newest ticket is Wang Fang's, one for each test that needs her to be rung: who answers owns the next ticket.
 WANGS = ("周海", "吴敏", "Maria Costa", "郑强", "孙丽", "Tom Hale", "钱立", "冯雪", "Ines Moreau", "褚健")
 NUMBERS = {name: f"1391000{n:04d}" for n, name in enumerate(WANGS)}
-#: Names that would do harm, were they taken for anything but text.
-HOSTILE, LONG = "<script>window.harmed=1</script>\u202egro.live<img src=x onerror=window.harmed=1>", "😀" * 10_000
+#: A name that would do harm, were it taken for anything but text; and one longer than any page.
+HOSTILE, LONG = "<script>window.harmed=1</script>مرحبا<img src=x onerror=window.harmed=1>", "😀" * 10_000
 HOSTILE_NUMBER, LONG_NUMBER = "13920000001", "13920000002"
 CSV = {
     "agents": "id,name,phone,level,pin,lines,email\n"
@@ -26,7 +26,7 @@ CSV = {
         f"P2,C2,Liu Yang,IT,Administrator,2,{LIU},\n"
         f"P3,C3,Anna Berg,Dispatch,Shift lead,,{SHARED},\n"
         f"P4,C4,和丽,仓库,主管,,{SHARED},\n"
-        f"H1,C2,{HOSTILE},{HOSTILE},,,{HOSTILE_NUMBER},\nH2,C2,{LONG},,,,{LONG_NUMBER},\n"
+        f"H1,C2,{HOSTILE},{HOSTILE},,,{HOSTILE_NUMBER},\nH2,C2,Long,,,,{LONG_NUMBER},\n"
         + "".join(f"W{n},C3,{name},仓储部,,,{NUMBERS[name]},\n" for n, name in enumerate(WANGS))
     ),
     "tickets": (

@@ -23,5 +23,6 @@ async def shows_nobody(page: Page) -> None:
 
 
 async def is_now(page: Page, state: str) -> None:
-    """Wait until the bar says the agent is in this state."""
+    """Wait until the line stands and the bar says the agent is in this state."""
+    await expect(page.locator("#link")).to_have_attribute("data-state", "up")
     await expect(slot(page.locator("#state"), "state")).to_have_class(re.compile(rf"\bmark-{state}\b"))
