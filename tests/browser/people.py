@@ -36,6 +36,7 @@ CSV = {
         "0950,C1,P1,agent2,冷却液泄漏,fault,3,closed,2025-12-20 10:00,2025-12-21 16:00\n"
         "1002,C2,P2,agent3,Printer prints blank pages,fault,2,open,2026-03-03 11:00,\n"
         "1003,C3,P3,agent1,Gate barcode reader offline,fault,3,pending,2026-03-04 08:15,\n"
+        f"1301,C2,H1,agent2,{HOSTILE},fault,2,open,2026-03-05 10:00,\n1302,C2,H2,agent2,Long,fault,2,open,2026-03-05 10:00,\n"
         + "".join(
             f"11{n:02d},C3,W{n},agent2,Forklift {n + 1} stands still,fault,2,open,2026-03-05 10:00,\n"
             for n in range(10)

@@ -71,7 +71,7 @@ async def test_what_is_written_during_the_call_stands_on_its_ticket_and_the_reco
             await expect(form.locator("[data-slot=said]")).to_contain_text("Saved")
             await sound(2)
             await call.hang_up()
-        await office.centre.ended(NUMBERS["冯雪"])
+        await office.centre.in_the_books(NUMBERS["冯雪"])
         await page.goto("/tickets/1107")
         for text in ("The forklift lifts no more", "换了液压油滤芯", "Call back tomorrow"):
             await expect(page.locator("main")).to_contain_text(text)
@@ -164,7 +164,7 @@ async def test_a_call_moves_to_another_ticket_with_its_recording(office: Office)
             await expect(page.locator("#pop [data-slot=ticket]")).to_contain_text("1109")
             await sound(1)
             await call.hang_up()
-        ended = await office.centre.ended(NUMBERS["Ines Moreau"])
+        ended = await office.centre.in_the_books(NUMBERS["Ines Moreau"])
         assert [r["ticket_ids"] for r in ended["recordings"]] == [["1109"]]
         await page.goto("/tickets/1109")
         await expect(page.locator("ctid-player")).to_have_count(1)
