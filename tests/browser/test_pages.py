@@ -10,11 +10,22 @@ from lab.browser import Language, Theme, denied, picture
 from lab.process import TOP
 from tests.browser.conftest import Office
 from tests.browser.day import a_full_day
-from tests.browser.people import ADMIN, WANG
+from tests.browser.people import ADMIN, NUMBERS, WANG
+from tests.browser.seen import shows
 
 PICTURES = TOP / "docs" / "screenshots"
 #: What is not in the frame's menus.
 MORE = ("/tickets/1001", "/customers/C1", "/contacts/P1")
+
+#: What is pictured, as whom, in which language and theme; and under which name.
+PICTURED = {
+    (WANG, "/tickets", "zh-CN", "light"): "tickets",
+    (WANG, "/tickets/1001", "en", "light"): "ticket",
+    (WANG, "/customers/C1", "en", "light"): "customer",
+    (ADMIN, "/today", "en", "light"): "today",
+    (ADMIN, "/agents", "zh-CN", "light"): "agents",
+    (ADMIN, "/", "en", "dark"): "calls",
+}
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -54,5 +65,24 @@ async def test_no_page_shuts_anybody_out(day: Office, user: str, language: Langu
                 findings.append(f"it is {wide} pixels wider than the screen")
             if findings:
                 found[address] = findings
-            await taken(page, f"{user}{address.replace('/', '-').rstrip('-')}-{language}-{theme}")
+            if (user, address, language, theme) in PICTURED:
+                await taken(page, PICTURED[user, address, language, theme])
         assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "name", "who"),
+    [("en", "light", "desk", "Tom Hale"), ("zh-CN", "dark", "desk-zh", "Maria Costa")],
+)
+async def test_the_desk_in_a_call_shuts_nobody_out(
+    day: Office, language: Language, theme: Theme, name: str, who: str
+) -> None:
+    await day.centre.tidy()
+    number = NUMBERS[who]
+    async with day.desk(WANG, at="/desk", language=language, theme=theme) as page, day.site.call(number) as call:
+        await shows(page, who, "answered")
+        await expect(page.locator("#ticket-form")).to_be_visible()
+        assert await denied(page) == []
+        await taken(page, name)
+        await call.hang_up()
+        await shows(page, who, "ended")
