@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,14 @@ async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
 
 @pytest.fixture
 async def web(tmp_path: Path, broker: Mosquitto) -> AsyncIterator[Web]:
-    own = settings(tmp_path, broker)
+    async with served(tmp_path, broker) as made:
+        yield made
+
+
+@asynccontextmanager
+async def served(folder: Path, broker: Mosquitto) -> AsyncIterator[Web]:
+    """A seeded site below the folder, served until it is left."""
+    own = settings(folder, broker)
     seeded = await seed(own.database.url.get_secret_value(), own.recordings.root)
     app = create_app(own)
     room: Room = app.state.room
