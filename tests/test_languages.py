@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from ctid import explaining, languages
 from ctid.domain.types import Decision, Rule
 from ctid.languages import CHINESE, ENGLISH, preferred, speaking
+from scripts.texts import LOCALE, faults
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,22 @@ async def test_two_who_are_served_at_once_are_each_spoken_to_in_their_own_langua
         return languages._("Sign in")
 
     assert await asyncio.gather(serve(CHINESE), serve(ENGLISH)) == ["登录", "Sign in"]
+
+
+def test_every_text_is_said_in_chinese_with_the_same_placeholders_and_none_is_left_over() -> None:
+    assert faults(LOCALE / f"{CHINESE}.po") == []
+
+
+def test_a_text_that_is_missing_stale_or_lost_a_placeholder_is_found(tmp_path: Path) -> None:
+    whole = (LOCALE / f"{CHINESE}.po").read_text(encoding="utf-8")
+    file = tmp_path / "zh-Hans.po"
+    broken = whole.replace('msgid "Sign in"', 'msgid "Sign in here"').replace(
+        'msgstr "工单 %(ticket)s"', 'msgstr "工单"'
+    )
+    file.write_text(broken, encoding="utf-8")
+    said = sorted(faults(file))
+    assert said == [
+        "'Sign in here': no such text any more",
+        "'Sign in': not in the catalogue; run: make texts",
+        "'ticket %(ticket)s': other placeholders than the English",
+    ]

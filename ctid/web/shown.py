@@ -6,7 +6,7 @@ Law: autoescape is on for everything; no template says ``safe``.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import cache
 from math import isnan
 from pathlib import Path
@@ -115,8 +115,12 @@ def _make(zone: tzinfo) -> Environment:
         clock = read.strftime(pattern)
         return f"{format_date(read, 'medium', locale)} {clock}" if form in _DATED else clock
 
+    def day(on: date) -> str:
+        return format_date(on, "long", languages.spoken().replace("-", "_"))
+
     filters: dict[str, Any] = {
         "local": local,
+        "day": day,
         "duration": explaining.duration,
         "share": explaining.share,
         "iso": iso,
