@@ -21,7 +21,7 @@ bench: setup
 
 # The pictures in docs/screenshots anew, as the tests' browser sees the pages.
 screenshots: setup
-	@CTID_SCREENSHOTS=1 .venv/bin/pytest tests/browser/test_pages.py
+	@CTID_SCREENSHOTS=1 .venv/bin/pytest tests/browser/test_pages.py tests/browser/test_work.py
 
 # The pinned packages anew, after a change of pyproject.toml or package.json; needs uv and npm.
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -1,8 +1,20 @@
 """What stands on a desk, in the words of the tests."""
 
+import os
 import re
 
 from playwright.async_api import Locator, Page, expect
+
+from lab.browser import picture
+from lab.process import TOP
+
+PICTURES = TOP / "docs" / "screenshots"
+
+
+async def taken(page: Page, name: str) -> None:
+    """The picture of the page for the documentation, where pictures are wanted."""
+    if os.environ.get("CTID_SCREENSHOTS") == "1":
+        await picture(page, PICTURES / f"{name}.png")
 
 
 def slot(part: Locator, name: str) -> Locator:

@@ -1,26 +1,21 @@
 """Every main page after a full day: both languages, light and dark, nothing that shuts people out; and their pictures."""
 
-import os
-
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from lab.browser import Language, Theme, denied, picture
-from lab.process import TOP
+from lab.browser import Language, Theme, denied
 from tests.browser.conftest import Office
 from tests.browser.day import a_full_day
 from tests.browser.people import ADMIN, NUMBERS, WANG
-from tests.browser.seen import shows
+from tests.browser.seen import shows, taken
 
-PICTURES = TOP / "docs" / "screenshots"
 #: What is not in the frame's menus.
 MORE = ("/tickets/1001", "/customers/C1", "/contacts/P1")
 
 #: What is pictured, as whom, in which language and theme; and under which name.
 PICTURED = {
     (WANG, "/tickets", "zh-CN", "light"): "tickets",
-    (WANG, "/tickets/1001", "en", "light"): "ticket",
     (WANG, "/customers/C1", "en", "light"): "customer",
     (ADMIN, "/today", "en", "light"): "today",
     (ADMIN, "/agents", "zh-CN", "light"): "agents",
@@ -34,12 +29,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def day(opened_office: Office) -> Office:
     await a_full_day(opened_office.site)
     return opened_office
-
-
-async def taken(page: Page, name: str) -> None:
-    """The picture of the page for the documentation, where pictures are wanted."""
-    if os.environ.get("CTID_SCREENSHOTS") == "1":
-        await picture(page, PICTURES / f"{name}.png")
 
 
 async def in_the_menus(page: Page) -> list[str]:

@@ -11,7 +11,7 @@ from lab.browser import told_by
 from lab.sipp import SippAgent
 from tests.browser.conftest import Office
 from tests.browser.people import HOSTILE, HOSTILE_NUMBER, LI, LONG, LONG_NUMBER, NUMBERS, STRANGER, WANG
-from tests.browser.seen import is_now, shows
+from tests.browser.seen import is_now, shows, taken
 from tests.chain.centre import PITCH, sound
 
 SITE = {"ring_seconds": 6}
@@ -77,6 +77,8 @@ async def test_what_is_written_during_the_call_stands_on_its_ticket_and_the_reco
             await expect(page.locator("main")).to_contain_text(text)
         player = page.locator("ctid-player").first
         await expect(player.locator("[data-part=play]")).to_be_visible()
+        await player.scroll_into_view_if_needed()
+        await taken(page, "ticket")
         pitches = [440, PITCH["agent2"], 700]
         heard = json.loads(await told_by(page, HEARD % pitches))
         assert heard["seconds"] > 2
