@@ -56,6 +56,7 @@ async def desk(engine):
     await add_ticket(engine, "T2", customer_id="c2", subject="Spindle stops", severity=4)
     await add_ticket(engine, "T12", customer_id="c2", subject="Spindle noise", severity=3)
     await add_ticket(engine, "T3", customer_id="c1", subject="Spindle drawing", severity=3)
+    await add_ticket(engine, "T4", subject="甲乙 乙丙", severity=1)
     await session.write(engine, search.index_all)
     return Finder(engine, country="CN", outside_prefix="9")
 
@@ -76,6 +77,8 @@ FINDS = [
     ("精", "customers", ["c1"]),
     ("机密", "customers", []),
     ("停机", "tickets", ["T1"]),
+    ("乙丙", "tickets", ["T4"]),
+    ("甲乙丙", "tickets", []),  # both pairs are there, but not side by side
     ("tea", "contacts", ["p1"]),
     ("spind", "tickets", ["T2", "T3", "T12"]),  # severity, then the customer's level
     ("spindle draw", "tickets", ["T3"]),
@@ -167,7 +170,7 @@ async def test_what_is_changed_or_deleted_is_no_longer_found(engine, desk):
     assert (await found(desk, "spindle"))["tickets"] == ["T12"]
     assert (await found(desk, "pump"))["tickets"] == ["T2"]
     async with session.reading(engine) as connection:
-        assert sorted(await connection.scalars(select(ticket_words.c.of))) == ["T1", "T12", "T2"]
+        assert sorted(await connection.scalars(select(ticket_words.c.of))) == ["T1", "T12", "T2", "T4"]
 
 
 async def test_a_failed_transaction_leaves_the_index_as_it_was(engine, desk):

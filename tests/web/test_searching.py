@@ -44,7 +44,7 @@ async def test_suggestions_are_options_each_with_an_id_and_a_way(indexed: Web) -
     assert (await client.get("/search/suggest", params={"q": ""})).text.strip() == ""
 
 
-TYPED = [HOSTILE, "\0", "😀" * 5000, "<script>", '"><img src=x onerror=1>', "'" * 50, "a" * 20_000]
+TYPED = [HOSTILE, "\0", "😀" * 300, "<script>", '"><img src=x onerror=1>', "'" * 50, "a" * 3000]
 
 
 async def test_what_was_typed_stays_text(indexed: Web) -> None:
