@@ -32,6 +32,7 @@ ARGUMENTS = (
 #: What a browser without a network says of it, and what tests that take it away expect.
 NO_NETWORK = (
     r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|WebSocket connection to|ERR_EMPTY_RESPONSE"
+    r"|htmx:sendError|htmx:afterRequest"
 )
 
 Language = Literal["en", "zh-CN"]

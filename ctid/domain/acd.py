@@ -56,6 +56,7 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.ResumeAsked: staff.on_resume,
         ev.WrapUpEndAsked: staff.on_wrap_up_end,
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
+        ev.ShowAsked: staff.on_show,
         ev.PickupAsked: choosing.on_pickup,
         ev.DialAsked: choosing.on_dial,
         ev.TransferAsked: transfers.on_transfer,

@@ -383,6 +383,13 @@ class WrapUpExtensionAsked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShowAsked(Event):
+    """A screen that came late wants what it did not hear."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PickupAsked(Event):
     request: Request
     call_id: CallId

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ctid.domain import events as ev
-from ctid.domain.actions import AgentNews, CheckPin, NoteAgent, NoteOddity, Reply, Say
+from ctid.domain.actions import AgentNews, CheckPin, NoteAgent, NoteOddity, Reply, Say, ShowPop
 from ctid.domain.agent import Desk
 from ctid.domain.said import Code, Said, say
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Direction, Endpoint
@@ -149,6 +149,19 @@ def on_wrap_up_extension(world: World, event: ev.WrapUpExtensionAsked) -> None:
         return
     _wrap_up_until(world, desk, min(desk.wrap_up_until + event.seconds, event.at + LONGEST_WRAP_UP))
     world.touch_desk(desk)
+    answer(world, event.request)
+
+
+def on_show(world: World, event: ev.ShowAsked) -> None:
+    """Show once more what the agent's screen shows of calls under way: the one they talk in last, for it stays."""
+    desk = known(world, event.request)
+    if desk is None:
+        return
+    for leg_id, (call_id, _) in sorted(desk.legs.items(), key=lambda one: one[1][1]):
+        call = world.call(call_id)
+        leg = call.legs.get(leg_id) if call is not None else None
+        if leg is not None and leg.pop is not None:
+            world.do(ShowPop(pop=leg.pop))
     answer(world, event.request)
 
 

@@ -250,6 +250,18 @@ class Board:
         """How many screens listen."""
         return len(self._watches)
 
+    def unheard(self, agent: AgentId) -> CallId | None:
+        """The call that rings at the agent or that they are in, if no pop told of it as far as that."""
+        view = self.views.get(agent)
+        if view is None or view.state is None or view.state.state not in (AgentState.RINGING, AgentState.TALKING):
+            return None
+        call_id, pop = view.state.call_id, view.pop
+        if pop is not None and pop.call_id == call_id:
+            old = pop.state is PopState.RINGING and view.state.state is AgentState.TALKING
+            return call_id if old else None
+        # What is over is told before the state that follows from it.
+        return None if view.gone is not None and view.gone.call_id == call_id else call_id
+
     def routing(self) -> Node | None:
         """The daemon that acts and is up, if one said so."""
         return next((node for node in self.nodes.values() if node.up and node.acting), None)

@@ -83,6 +83,8 @@ async def _tell(socket: WebSocket, of: Room, agent: AgentId | None) -> None:
         while True:
             news = await watch.next()
             names = await of.names()
+            if agent is not None and agent in news.agents:
+                of.unheard.look(agent)
             for one in news.agents:
                 await socket.send_text(of_agent(one, views.get(one) or View(), names))
             if news.others:

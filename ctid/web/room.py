@@ -39,6 +39,7 @@ from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
 from ctid.web.limits import Failures, Sockets
 from ctid.web.listens import Listens
+from ctid.web.unheard import Unheard
 from ctid.web.uploads import Uploads
 from ctid.web.waveforms import Waveforms
 
@@ -74,6 +75,7 @@ class Room:
         self.board = Board()
         self.subscriber = Subscriber(settings.mqtt, (*TOPICS, RESULTS), self._hear)
         self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
+        self.unheard = Unheard(self.board, self.asker)
         self.failures = Failures()
         self.sockets = Sockets()
         self.listens = Listens()
@@ -112,6 +114,7 @@ class Room:
         return datetime.fromtimestamp(at, self.zone).strftime("%H:%M")
 
     async def close(self) -> None:
+        await self.unheard.close()
         await self.engine.dispose()
 
 

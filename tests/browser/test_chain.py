@@ -107,6 +107,13 @@ async def test_desks_outlive_a_restart_of_the_web_in_mid_call(office: Office) ->
         assert office.site.web is not None
         await office.site.web.stop()
         await expect(page.locator("#lost")).to_be_visible()
+        await office.site.start_web()
+        await expect(page.locator("#lost")).to_be_hidden(timeout=20_000)
+        await page.reload()  # nothing is left but what the daemon tells anew
+        await shows(page, "郑强", "answered")
+        await expect(page.locator("#ticket-form")).to_be_visible()
+        await office.site.web.stop()
+        await expect(page.locator("#lost")).to_be_visible()
         await call.hang_up()
         await office.centre.ended(NUMBERS["郑强"])
         await office.site.start_web()

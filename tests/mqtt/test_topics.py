@@ -16,6 +16,7 @@ from ctid.domain.events import (
     RelinkAsked,
     Request,
     ResumeAsked,
+    ShowAsked,
     SignInAsked,
     SignOutAsked,
     TransferAsked,
@@ -48,6 +49,7 @@ def parsed(command: dict[str, object] | bytes, topic: str = AGENT) -> Event | Re
         ({"command": "pause", "reason": " 午饭 "}, PauseAsked(at=5.0, request=ASKED, reason="午饭")),
         ({"command": "resume", "more": 1}, ResumeAsked(at=5.0, request=ASKED)),
         ({"command": "wrap_up_done"}, WrapUpEndAsked(at=5.0, request=ASKED)),
+        ({"command": "show"}, ShowAsked(at=5.0, request=ASKED)),
         ({"command": "pickup", "call_id": "17.1"}, PickupAsked(at=5.0, request=ASKED, call_id="17.1")),
         (
             {"command": "transfer", "to": "8", "kind": "attended"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -13,9 +14,22 @@ from sqlalchemy import insert, update
 from ctid.db import session
 from ctid.db.calls import Calls
 from ctid.db.tables import agent_state_changes, calls, tickets
-from ctid.domain.types import CallRecord, Direction, LegRecord, LegResult, Outcome, Via
+from ctid.domain.types import (
+    AgentState,
+    AgentStatus,
+    CallRecord,
+    Direction,
+    LegRecord,
+    LegResult,
+    Outcome,
+    PopState,
+    Via,
+)
+from ctid.mqtt.topics import agent_message, node_message
+from lab.process import until
 from tests.web.conftest import Web, form_token
 from tests.web.site import HOSTILE
+from tests.web.test_live import heard, ringing, screen, shows
 
 
 @pytest.fixture
@@ -105,6 +119,37 @@ async def test_the_phone_the_agent_last_sat_at_stands_ready(web: Web) -> None:
     page = (await client.get("/desk")).text
     assert 'required value="window-3"' in page
     assert '<option value="agent9">' in page
+
+
+async def test_a_watched_agents_call_without_a_pop_is_asked_for_once_and_shown(ready: Web, daemon: list[dict]) -> None:
+    talking = AgentStatus(agent="7", state=AgentState.TALKING, since=1.0, call_id="1795000000.7")
+    await ready.say(agent_message(talking), retain=True)
+    await ready.say(agent_message(replace(talking, agent="8", call_id="other")), retain=True)
+    await until(lambda: {"7", "8"} <= ready.room.board.views.keys(), "the web hears the states")
+    assert daemon == [], "nobody looks"
+    async with await screen(ready, "liwei") as first, await screen(ready, "liwei") as second:
+        await until(lambda: daemon != [], "the daemon is asked")
+        await shows(ready, await ringing(ready, state=PopState.ANSWERED))
+        for socket in (first, second):
+            assert (await heard(socket, pop="answered"))["pop"]["contact"]["name"] == "陈小明"
+    assert [(one["agent"], one["command"]) for one in daemon] == [("7", "show")]
+
+
+async def test_what_could_not_be_asked_is_asked_again_as_long_as_the_call_lasts(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctid.web.unheard.AGAIN_SECONDS", 0.01)
+    talking = AgentStatus(agent="7", state=AgentState.TALKING, since=1.0, call_id="c1")
+    await web.say(agent_message(talking), retain=True)
+    async with await screen(web, "liwei") as socket:
+        await heard(socket, state="talking")
+        await web.publisher.subscribe("ctid/v1/agents/+/command")
+        await web.say(node_message("n1", up=True, acting=True, pbx_connected=True, version="1"), retain=True)
+        async with asyncio.timeout(10):
+            async for message in web.publisher.messages:
+                if message.topic.value.endswith("/command"):
+                    assert json.loads(message.payload)["command"] == "show"
+                    break
 
 
 def call(web: Web, key: str, *, seconds: float, answered: bool = False, **more: object) -> CallRecord:

@@ -272,6 +272,23 @@ def test_a_pop_whose_end_went_unheard_ends_with_the_state_the_broker_kept() -> N
     assert board.views["7"].pop is None
 
 
+def test_a_call_is_unheard_of_until_a_pop_tells_of_it_as_far_as_the_state_does() -> None:
+    board = Board()
+    assert board.unheard("7") is None
+    told(board, "7", "state", {"state": "reserved", "call_id": "c1"})
+    assert board.unheard("7") is None, "nobody shows a call before it rings"
+    told(board, "7", "state", {"state": "ringing", "call_id": "c1"})
+    assert board.unheard("7") == "c1"
+    told(board, "7", "pop", {"call_id": "c1", "state": "ringing"})
+    assert board.unheard("7") is None
+    told(board, "7", "state", {"state": "talking", "call_id": "c1"})
+    assert board.unheard("7") == "c1"
+    told(board, "7", "pop", {"call_id": "c1", "state": "answered"})
+    assert board.unheard("7") is None
+    told(board, "7", "pop", {"call_id": "c1", "state": "ended"})
+    assert board.unheard("7") is None, "its end is told before the state that follows"
+
+
 def waits(board: Board, call: str, since: str, level: int = 1, severity: int = 0) -> None:
     waiting = {"since": since, "level": level, "severity": severity, "contact": "陈洁"}
     board.take(f"ctid/v1/calls/{call}", json.dumps({"caller": "1", "waiting": waiting}).encode(), kept=False)
