@@ -1,4 +1,4 @@
-"""A call as the outside sees it: the JSON of ``calls --json``, of the web's API and of MQTT.
+"""Calls and tickets as the outside sees them: the JSON of the command line, of the web's API and of MQTT.
 
 Law: pure; one form for every reader. Times are UTC in ISO 8601 with ``Z``, seconds have three decimals; a time the
 stream did not tell (``nan``) is null. Paths of recordings are for the command line only.
@@ -7,11 +7,13 @@ stream did not tell (``nan``) is null. Paths of recordings are for the command l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import isnan
 from typing import Any
 
+from ctid.desk.ticket import Attempt, Step, TicketRecord
 from ctid.domain.types import CallbackRecord, CallId, CallRecord, Decision, Diversion, LegRecord, RecordingRecord
 
 
@@ -64,6 +66,30 @@ def callback_json(callback: CallbackRecord, calls: Sequence[CallId]) -> dict[str
     }
 
 
+def ticket_json(ticket: TicketRecord) -> dict[str, Any]:
+    """A ticket as a JSON object: every field of its own."""
+    return {name: _value(name, value) for name, value in asdict(ticket).items()}
+
+
+def step_json(step: Step) -> dict[str, Any]:
+    """A line of a ticket's history; ``changes`` are fields with what they were before and after."""
+    return {
+        "at": iso(step.at),
+        "kind": step.kind.value,
+        "agent": step.agent,
+        "user": step.user_name,
+        "from_agent": step.from_agent,
+        "to_agent": step.to_agent,
+        "reason": step.reason,
+        "changes": {name: [_value(name, before), _value(name, after)] for name, before, after in step.changes},
+    }
+
+
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
+    """A try at solving a ticket, with the call it was made in."""
+    return asdict(attempt) | {"at": iso(attempt.at)}
+
+
 def decision_json(decision: Decision) -> dict[str, Any]:
     """One routing decision as a JSON object; ``considered`` keeps the rule's order."""
     return {
@@ -106,6 +132,11 @@ def iso(at: float | None) -> str | None:
 def seconds(duration: float | None) -> float | None:
     """A duration to the millisecond; ``None`` and ``nan`` as ``None``."""
     return None if duration is None or isnan(duration) else round(duration, 3)
+
+
+def _value(name: str, value: Any) -> Any:
+    """A ticket's value as JSON has it; what is named ``…_at`` is a time."""
+    return iso(value) if name.endswith("_at") and isinstance(value, int | float) else value
 
 
 def _leg(leg: LegRecord) -> dict[str, Any]:

@@ -178,9 +178,7 @@ def tickets(
 ) -> None:
     """List the tickets, the newest first."""
     settings = read_settings(config)
-    from dataclasses import asdict
-
-    from ctid.calljson import iso
+    from ctid.calljson import ticket_json
     from ctid.db.tickets import Tickets
     from ctid.desk.ticket import TicketRecord
 
@@ -189,10 +187,7 @@ def tickets(
 
     found = with_books(settings, read)
     if as_json:
-        say_json(
-            {name: iso(value) if name.endswith("_at") else value for name, value in asdict(one).items()}
-            for one in found
-        )
+        say_json(ticket_json(one) for one in found)
         return
     zone = ZoneInfo(settings.routing.timezone)
     table(

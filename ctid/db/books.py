@@ -25,7 +25,6 @@ from ctid.db.tables import (
     legs,
     recordings,
     talks,
-    tickets,
 )
 from ctid.domain.types import AgentId, CallbackState, CallId, Direction, Outcome, RecordingState
 
@@ -78,25 +77,6 @@ class CallbackRow:
     agent_name: str | None
     calls: tuple[CallId, ...]
     why: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketRow:
-    """A ticket as a list shows it, and as the API gives it."""
-
-    id: str
-    subject: str
-    status: str
-    severity: int
-    category: str | None
-    owner: AgentId | None
-    owner_name: str | None
-    contact_id: str | None
-    contact: str | None
-    customer_id: str | None
-    customer: str | None
-    created_at: float
-    resolved_at: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +133,7 @@ class Books:
         if text is not None:
             query = query.where(_like(text, calls.c.caller, calls.c.caller_name, calls.c.dialled, calls.c.id))
         if after is not None:
-            query = query.where(_after(after, calls.c.started_at, calls.c.id))
+            query = query.where(older(after, calls.c.started_at, calls.c.id))
         async with reading(self._engine) as connection:
             rows = (await connection.execute(query)).all()
             keys = [(row.pbx, row.id) for row in rows]
@@ -194,38 +174,11 @@ class Books:
         if text is not None:
             query = query.where(_like(text, callbacks.c.number, callbacks.c.line, callbacks.c.id))
         if after is not None:
-            query = query.where(_after(after, callbacks.c.asked_at, callbacks.c.id))
+            query = query.where(older(after, callbacks.c.asked_at, callbacks.c.id))
         async with reading(self._engine) as connection:
             rows = (await connection.execute(query)).all()
         made = await Callbacks(self._engine).attempts((row.pbx, row.id) for row in rows)
         return [_callback(row, made.get((row.pbx, row.id), [])) for row in rows]
-
-    async def tickets(
-        self, *, limit: int, status: str | None = None, owner: AgentId | None = None, after: Mark | None = None
-    ) -> list[TicketRow]:
-        """Tickets that fit, the newest first."""
-        query = (
-            select(
-                tickets,
-                contacts.c.name.label("contact"),
-                customers.c.name.label("customer"),
-                agents.c.name.label("owner_name"),
-            )
-            .select_from(tickets)
-            .outerjoin(contacts, contacts.c.id == tickets.c.contact_id)
-            .outerjoin(customers, customers.c.id == tickets.c.customer_id)
-            .outerjoin(agents, agents.c.id == tickets.c.owner)
-            .order_by(tickets.c.created_at.desc(), tickets.c.id.desc())
-            .limit(limit)
-        )
-        if after is not None:
-            query = query.where(_after(after, tickets.c.created_at, tickets.c.id))
-        if status is not None:
-            query = query.where(tickets.c.status == status)
-        if owner is not None:
-            query = query.where(tickets.c.owner == owner)
-        async with reading(self._engine) as connection:
-            return [_ticket(row) for row in await connection.execute(query)]
 
     async def contact(self, contact_id: str | None) -> Person | None:
         """The contact with department and title in one line."""
@@ -339,7 +292,8 @@ def _like(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
     return or_(*(func.lower(cast(column, String)).contains(text.lower(), autoescape=True) for column in named))
 
 
-def _after(mark: Mark, begun: ColumnElement[Any], key: ColumnElement[Any]) -> ColumnElement[bool]:
+def older(mark: Mark, begun: ColumnElement[Any], key: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Rows that a list, the newest first, has behind the mark."""
     at = instant(mark.at)
     return or_(begun < at, and_(begun == at, key < mark.id))
 
@@ -384,22 +338,4 @@ def _callback(row: Row[Any], made: list[CallId]) -> CallbackRow:
         agent_name=row.agent_name,
         calls=tuple(made),
         why=row.why,
-    )
-
-
-def _ticket(row: Row[Any]) -> TicketRow:
-    return TicketRow(
-        id=row.id,
-        subject=row.subject,
-        status=row.status,
-        severity=row.severity,
-        category=row.category,
-        owner=row.owner,
-        owner_name=row.owner_name,
-        contact_id=row.contact_id,
-        contact=row.contact,
-        customer_id=row.customer_id,
-        customer=row.customer,
-        created_at=seconds(row.created_at),
-        resolved_at=maybe_seconds(row.resolved_at),
     )

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select, update
 
 from ctid.db import search
+from ctid.db.books import Mark, older
 from ctid.db.callers import OPEN, ticket, ticket_columns
 from ctid.db.session import Engine, insert_new, instant, reading, write
 from ctid.db.tables import (
@@ -123,16 +124,26 @@ class Tickets:
         owner: AgentId | None = None,
         contact_id: str | None = None,
         customer_id: str | None = None,
+        after: Mark | None = None,
         limit: int = 1000,
     ) -> list[TicketRecord]:
-        """Tickets that fit every condition given, the newest first."""
+        """Tickets that fit every condition given and come ``after`` the mark, the newest first."""
         query = select(tickets).order_by(tickets.c.created_at.desc(), tickets.c.id.desc()).limit(limit)
         conditions = {"status": status, "owner": owner, "contact_id": contact_id, "customer_id": customer_id}
         for column, wanted in conditions.items():
             if wanted is not None:
                 query = query.where(tickets.c[column] == wanted)
+        if after is not None:
+            query = query.where(older(after, tickets.c.created_at, tickets.c.id))
         async with reading(self._engine) as connection:
             return [record(row) for row in await connection.execute(query)]
+
+    async def some(self, keys: Sequence[str]) -> list[TicketRecord]:
+        """Those of these tickets that are there, in this order."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(select(tickets).where(tickets.c.id.in_(keys)))
+            found = {row.id: record(row) for row in rows}
+        return [found[key] for key in keys if key in found]
 
 
 # Made once: making a statement costs more than SQLite takes to carry it out.

@@ -15,10 +15,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from ctid.calljson import call_json, iso, seconds
-from ctid.db.books import Mark, TicketRow
+from ctid.calljson import attempt_json, call_json, iso, seconds, step_json, ticket_json
+from ctid.db.books import Mark
 from ctid.db.calls import NoSuchCall, SeveralCalls
-from ctid.db.lists import Listed
+from ctid.db.tickets import NoSuchTicket
 from ctid.db.users import User
 from ctid.domain.types import AgentState, CallRecord
 from ctid.web import api_models as models
@@ -175,13 +175,24 @@ async def tickets(
 ) -> Response:
     """Tickets, the newest first; with `q` those that fit, by severity and level, without a look at the other filters."""
     if q is not None:
-        fitting = await room(request).finder.tickets(q, limit=limit)
-        return _json({"tickets": [_ticket(one.ticket) for one in fitting], "next": None})
+        keys = [one.ticket.id for one in await room(request).finder.tickets(q, limit=limit)]
+        return _json({"tickets": [ticket_json(one) for one in await room(request).tickets.some(keys)], "next": None})
     after = cursors.read(cursor) if cursor else None
-    found = await room(request).books.tickets(limit=limit + 1, status=status, owner=owner, after=after)
+    found = await room(request).tickets.load(limit=limit + 1, status=status, owner=owner, after=after)
     shown = found[:limit]
     last = cursors.write(Mark(at=shown[-1].created_at, id=shown[-1].id)) if len(found) > limit else None
-    return _json({"tickets": [_ticket(ticket) for ticket in shown], "next": last})
+    return _json({"tickets": [ticket_json(ticket) for ticket in shown], "next": last})
+
+
+@router.get("/tickets/{ticket_id}", responses={200: {"model": models.TicketStory}, **_MISSING})
+async def ticket(request: Request, ticket_id: Id) -> Response:
+    """One ticket with its steps and attempts, each in the order of their times."""
+    try:
+        story = await room(request).ticket_desk.story(ticket_id)
+    except NoSuchTicket:
+        raise HTTPException(404, f"There is no ticket {ticket_id}.") from None
+    steps, attempts = map(step_json, story.steps), map(attempt_json, story.attempts)
+    return _json({**ticket_json(story.ticket), "steps": list(steps), "attempts": list(attempts)})
 
 
 @router.get(
@@ -212,21 +223,6 @@ async def _calls(
     )
     older = [call for call in loaded[::-1] if (round(call.started_at, 6), call.id) < (round(after.at, 6), after.id)]
     return older[:limit]
-
-
-def _ticket(ticket: TicketRow | Listed) -> dict[str, Any]:
-    return {
-        "id": ticket.id,
-        "customer_id": ticket.customer_id,
-        "contact_id": ticket.contact_id,
-        "owner": ticket.owner,
-        "subject": ticket.subject,
-        "category": ticket.category,
-        "severity": ticket.severity,
-        "status": ticket.status,
-        "created_at": iso(ticket.created_at),
-        "resolved_at": iso(ticket.resolved_at),
-    }
 
 
 def _unix(at: datetime | None) -> float | None:

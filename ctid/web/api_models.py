@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from ctid.desk.ticket import Status, StepKind
 from ctid.domain.types import AgentState, Certainty, Direction, LegResult, Outcome, RecordingState, Rule, Skip, Via
 
 
@@ -129,16 +130,64 @@ class Customer(_Model):
 
 
 class Ticket(_Model):
+    """``with_agent``: whose turn it is, null while it is the owner's. ``pbx`` and ``call_id``: the call that opened it."""
+
     id: str
+    subject: str
+    created_at: datetime
+    status: Status
+    severity: int
+    category: str | None
+    asked: str | None
+    next_step: str | None
+    department: str | None
     customer_id: str | None
     contact_id: str | None
     owner: str | None
-    subject: str
-    category: str | None
-    severity: int
-    status: str
-    created_at: datetime
+    with_agent: str | None
+    promised_at: datetime | None
     resolved_at: datetime | None
+    resolved_by: str | None
+    followed_up_at: datetime | None
+    followed_up_by: str | None
+    confirmed_at: datetime | None
+    confirmed_by: str | None
+    satisfaction: int | None
+    closed_at: datetime | None
+    changed_at: datetime | None
+    opened_by: str | None
+    pbx: str | None
+    call_id: str | None
+    version: int
+
+
+class Step(_Model):
+    """``user`` is who was signed in; ``changes`` are fields with what they were before and after."""
+
+    at: datetime
+    kind: StepKind
+    agent: str | None
+    user: str | None
+    from_agent: str | None
+    to_agent: str | None
+    reason: str | None
+    changes: dict[str, tuple[str | int | float | None, str | int | float | None]]
+
+
+class Attempt(_Model):
+    """``pbx`` and ``call_id``: the call it was made in."""
+
+    at: datetime
+    agent: str | None
+    what: str
+    result: str | None
+    pbx: str | None
+    call_id: str | None
+
+
+class TicketStory(Ticket):
+    steps: list[Step]
+    attempts: list[Attempt]
 
 
 class Calls(_Model):

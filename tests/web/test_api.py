@@ -7,7 +7,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from ctid.calljson import call_json
+from ctid.calljson import call_json, iso
+from ctid.desk.changes import Close, Confirm, FollowUp, PassOn, Promise, Resolve, Try, Write
+from ctid.desk.ticket import Actor, TicketRecord
 from ctid.mqtt.topics import node_message
 from ctid.web import api_models as models
 from lab.process import until
@@ -84,6 +86,7 @@ async def test_the_description_is_open_to_all_and_names_every_route(web: Web) ->
         "/api/v1/contacts",
         "/api/v1/customers",
         "/api/v1/tickets",
+        "/api/v1/tickets/{ticket_id}",
         "/api/v1/recordings/{recording_id}/audio",
     }
     assert (await web.client().get("/docs")).status_code == 404
@@ -156,3 +159,54 @@ async def test_health_says_up_and_readiness_says_why_not(web: Web) -> None:
     await web.broker.stop()
     await until(lambda: not web.room.subscriber.connected, "the web notices")
     assert (await client.get("/readyz")).json()["reasons"] == ["broker: not connected, so live states are old"]
+
+
+async def test_a_ticket_says_whose_turn_it_is_and_everything_that_was_done(web: Web) -> None:
+    desk, by, at = web.room.ticket_desk, Actor(agent="7", user_name="liwei"), web.seeded.now
+    written = replace((await web.room.tickets.one("T12")).written, asked="Why it stops", next_step="Send a fan")
+    steps = [
+        Write(written=written),
+        Try(what="Cleaned the filter", result="Still hot", pbx="pbx", call_id="1795000000.7"),
+        Promise(at=at + 3600, reason="asked for it"),
+        PassOn(to="8", reason="Knows the spindle"),
+    ]
+    assert isinstance(await desk.change("T12", steps, by=by, at=at, version=1), TicketRecord)
+    solved = [Resolve(by="8"), FollowUp(note="runs"), Confirm(person="陈小明", satisfaction=4), Close()]
+    for later, one in enumerate(solved, start=1):
+        now = await web.room.tickets.one("T12")
+        assert isinstance(await desk.change("T12", [one], by=by, at=at + later, version=now.version), TicketRecord)
+    answer = await api(web).get("/api/v1/tickets/T12")
+    models.TicketStory.model_validate_json(answer.content)
+    told = answer.json()
+    assert told["asked"] == "Why it stops"
+    assert told["next_step"] == "Send a fan"
+    assert told["promised_at"] == iso(at + 3600)
+    assert (told["resolved_by"], told["followed_up_by"], told["confirmed_by"]) == ("8", "7", "陈小明")
+    assert [told[name] for name in ("resolved_at", "followed_up_at", "confirmed_at", "closed_at")] == [
+        iso(at + later) for later in (1, 2, 3, 4)
+    ]
+    assert told["satisfaction"] == 4
+    attempt = next(one for one in told["attempts"] if one["what"] == "Cleaned the filter")
+    assert attempt == {
+        "at": iso(at),
+        "agent": "7",
+        "what": "Cleaned the filter",
+        "result": "Still hot",
+        "pbx": "pbx",
+        "call_id": "1795000000.7",
+    }
+    passed = next(step for step in told["steps"] if step["kind"] == "passed_on")
+    assert (passed["from_agent"], passed["to_agent"], passed["reason"]) == ("7", "8", "Knows the spindle")
+    promised = next(step for step in told["steps"] if step["kind"] == "promised")
+    assert promised["changes"]["promised_at"] == [None, iso(at + 3600)]
+    listed = (await api(web).get("/api/v1/tickets?owner=7")).json()["tickets"]
+    assert told.items() >= next(one for one in listed if one["id"] == "T12").items()
+    found = (await api(web).get("/api/v1/tickets", params={"q": "spindle"})).json()["tickets"]
+    assert found == [next(one for one in listed if one["id"] == "T12")]
+
+
+async def test_a_ticket_nobody_has_is_not_found_by_the_api(web: Web) -> None:
+    for key in ("T999", "😀" * 60):
+        answer = await api(web).get(f"/api/v1/tickets/{key}")
+        assert answer.status_code == 404
+        assert list(answer.json()) == ["error"]
