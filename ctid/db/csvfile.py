@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST = 64 << 20
+#: Spreadsheets go this far to the right.
+MOST_COLUMNS = 1000
 #: What a spreadsheet may take for the beginning of a formula; the apostrophe itself, so that defusing can be undone.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 _NOT_CSV = {
@@ -154,9 +156,11 @@ def _columns(
         if any(header):
             break
     names = [name for name in header if name]
+    if len(header) > MOST_COLUMNS:
+        raise CsvFault(f"{file}: the header has {len(header)} columns; at most {MOST_COLUMNS} are read")
     for name in names:
         if names.count(name) > 1:
-            raise CsvFault(f"{file}: the header names the column {name!r} twice")
+            raise CsvFault(f"{file}: the header names the column {name[:100]!r} twice")
     if missing := [name for name in required if name not in names]:
         raise CsvFault(
             f"{file}: the header lacks {', '.join(missing)}; the first line must name the columns: {','.join(known)}"

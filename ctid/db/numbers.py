@@ -9,7 +9,14 @@ import re
 import unicodedata
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
+from phonenumbers import (
+    NumberParseException,
+    PhoneMetadata,
+    PhoneNumber,
+    PhoneNumberFormat,
+    PhoneNumberType,
+    ValidationResult,
+)
 from phonenumbers.shortnumberinfo import is_valid_short_number
 
 LONGEST_SHORT = 6  # digits: internal extensions and service numbers like 110 and 10086
@@ -24,6 +31,10 @@ _ORDINARY = frozenset(
         PhoneNumberType.VOIP,
     }
 )
+#: What may be called abroad.
+_ABROAD = _ORDINARY | {PhoneNumberType.TOLL_FREE, PhoneNumberType.UAN}
+#: Country codes of satellites and networks of no country, by the minute dearer than any.
+_NETWORKS = frozenset({870, 878, 881, 882, 883, 979})
 _SCHEME = re.compile(r"^(?:tel|sips?):", re.IGNORECASE)
 _AFTER_THE_NUMBER = re.compile(r"(?:@|;|(?:ext\.?|extension|x|#|转|轉|分机|分機)[\s:.]*\d*$).*", re.IGNORECASE)
 _BETWEEN_DIGITS = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060\ufeff/().\-\u2010-\u2015_]+")
@@ -72,20 +83,32 @@ def dialled(
 ) -> str | None:
     """How a trunk dials a number that a person wrote to call it; ``None`` for what cannot be called, and for premium rates.
 
-    Short numbers and those no plan knows go out as their digits; public ones national (``13800138000``, abroad with the way out
-    of the country before them), or in E.164 with ``international``.
+    Short numbers and those no plan knows go out as their digits, unless these would lead abroad; public ones national
+    (``13800138000``, abroad with the way out of the country before them), or in E.164 with ``international``. Abroad it must be
+    an ordinary number of its country's plan: who earns by calls has numbers that no plan knows, or networks of no country.
     """
     number = normalise(text, country, outside_prefix)
     if number is None:
         return None
     parsed = _parsed(number, None) if number.startswith("+") else None
     if parsed is None or not phonenumbers.is_possible_number(parsed):
-        return number if number.isdigit() and len(number) >= SHORTEST else None
-    if phonenumbers.number_type(parsed) is PhoneNumberType.PREMIUM_RATE:
+        inland = number.isdigit() and len(number) >= SHORTEST and not _leaves(number, country)
+        return number if inland else None
+    here = country is not None and parsed.country_code == phonenumbers.country_code_for_region(country.upper())
+    kind = phonenumbers.number_type(parsed)
+    if kind is PhoneNumberType.PREMIUM_RATE or not (here or kind in _ABROAD) or parsed.country_code in _NETWORKS:
         return None
     if international or country is None:
         return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    return re.sub(r"\D", "", phonenumbers.format_out_of_country_calling_number(parsed, country.upper()))
+    made = re.sub(r"\D", "", phonenumbers.format_out_of_country_calling_number(parsed, country.upper()))
+    return None if here and _leaves(made, country) else made
+
+
+def _leaves(digits: str, country: str | None) -> bool:
+    """Whether who dials these digits leaves the country: ``00``, and whatever else the country has for it."""
+    plan = PhoneMetadata.metadata_for_region(country.upper()) if country is not None else None
+    way = plan.international_prefix if plan is not None else None
+    return digits.startswith("00") or (way is not None and re.match(way, digits) is not None)
 
 
 def written(number: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A call moves to another ticket, or gets its contact, after the fact: live, or ended hours ago.
 
-Law: one transaction; whoever was in the call, or has its ticket, may. A contact goes to the call, and to the ticket that was
-opened for it where nobody named one there.
+Law: one transaction; whoever talked in the call, or has its ticket, may: with a ticket goes the right to hear what was said.
+Whom it only rang may say who the caller is, and move a call that nobody answered. A contact goes to the call, and to the
+ticket that was opened for it where nobody named one there.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Relinking:
         def work(connection: Connection) -> tuple[CallId, Ticket | None, CallerFile | None]:
             lock(connection)
             call = _call(connection, pbx, call_id)
-            if not _may(connection, call, agent):
+            if not _may(connection, call, agent, moves=new or ticket_id is not None):
                 raise NotTheirCall
             customer_id, file = call.customer_id, None
             if contact_id is not None:
@@ -118,8 +119,10 @@ def _call(connection: Connection, pbx: str, call_id: CallId) -> Any:
     raise NoSuchCall
 
 
-def _may(connection: Connection, call: Any, agent: AgentId) -> bool:
+def _may(connection: Connection, call: Any, agent: AgentId, *, moves: bool) -> bool:
     stays = select(legs.c.id).where(legs.c.pbx == call.pbx, legs.c.call_id == call.id, legs.c.agent == agent)
+    if moves and (call.answered_at is not None or call.ended_at is None):
+        stays = stays.where(legs.c.answered_at.is_not(None))
     owned = (
         select(tickets.c.id)
         .join(call_tickets, call_tickets.c.ticket_id == tickets.c.id)

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from ctid.calljson import iso
 from ctid.db.audits import Changes, Deed
 from ctid.db.books import Mark
+from ctid.db.csvfile import defused
 from ctid.db.reports import bounds
 from ctid.languages import _, listed
 from ctid.web import cursors
@@ -30,7 +31,6 @@ from ctid.web.texts import ACTIONS, FIELDS, word
 
 #: Rows of one file.
 MOST_IN_FILE = 50_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(allowed(May.READ_AUDIT))])
 
@@ -104,7 +104,7 @@ async def as_file(request: Request, wanted: Wanted) -> Response:
     for deed in rows:
         changes = "; ".join(f"{name}: {_plainly(old)} > {_plainly(new)}" for name, (old, new) in deed.changes.items())
         cells = (iso(deed.at), deed.user_name, deed.action, deed.subject, changes, deed.address)
-        lines.writerow([_harmless(cell or "") for cell in cells])
+        lines.writerow([defused(cell or "") for cell in cells])
     # The mark at the beginning tells spreadsheets that it is UTF-8.
     return Response(
         ("\ufeff" + written.getvalue()).encode(),
@@ -142,10 +142,6 @@ def _value(value: object) -> str:
 
 def _plainly(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _mark(after: str) -> Mark | None:

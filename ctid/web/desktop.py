@@ -21,7 +21,7 @@ from ctid.db.reports import bounds
 from ctid.db.users import User
 from ctid.domain.types import AgentId, AgentState
 from ctid.languages import _
-from ctid.web.addresses import Text, plain
+from ctid.web.addresses import Text, known, plain
 from ctid.web.forms import options
 from ctid.web.identity import OwnForm, SignedIn, signed_in
 from ctid.web.live import may_watch
@@ -127,7 +127,7 @@ async def done_with(request: Request, user: SignedIn, form: OwnForm) -> Response
 def _visible(user: User, agent_id: str) -> AgentId:
     if not may_watch(user, agent_id):
         raise HTTPException(403, _("This is another agent's screen."))
-    return agent_id
+    return known(agent_id, _("There is no such agent."))
 
 
 def _own_agent(user: User) -> AgentId:
@@ -218,7 +218,7 @@ async def _screens(of: Room) -> list[Screen]:
 
 def _field(form: FormData, name: str) -> str:
     value = form.get(name)
-    return value[:LONGEST_FIELD].strip() if isinstance(value, str) else ""
+    return plain(value[:LONGEST_FIELD]).strip() if isinstance(value, str) else ""
 
 
 def _given(*names: str) -> Callable[[FormData], dict[str, object]]:

@@ -1,19 +1,24 @@
 """How often a sign-in may fail, per user and per address; how many sockets a user may hold.
 
-Law: kept in memory and bounded; past the bound the longest unseen are forgotten. A success clears the user's count and takes
+Law: a user is counted under one name however it is written, an address of IPv6 with its whole network, which is one line's.
+Kept in memory and bounded; past the bound the longest unseen are forgotten. A success clears the user's count and takes
 back its own mark on the address, no more: one good account does not buy guesses at others.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+import asyncio
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
 
 WINDOW_SECONDS = 300.0
 FAILURES_PER_USER = 10
 FAILURES_PER_ADDRESS = 50
 REMEMBERED = 10_000
+#: Passwords that are checked or wait for it: two at a time are, each for a tenth of a second.
+SIGN_INS = 64
 #: A tab holds one.
 SOCKETS_PER_USER = 32
 SOCKETS = 4096
@@ -25,13 +30,11 @@ class Failures:
 
     def wait_seconds(self, user: str, address: str, now: float) -> float:
         """How long this user at this address must wait before another try; 0 when they need not."""
-        return max(
-            self._wait(("user", user), FAILURES_PER_USER, now),
-            self._wait(("address", address), FAILURES_PER_ADDRESS, now),
-        )
+        of_user, of_address = _keys(user, address)
+        return max(self._wait(of_user, FAILURES_PER_USER, now), self._wait(of_address, FAILURES_PER_ADDRESS, now))
 
     def failed(self, user: str, address: str, now: float) -> None:
-        for key in (("user", user), ("address", address)):
+        for key in _keys(user, address):
             self._at[key] = [*self._recent(key, now), now][-FAILURES_PER_ADDRESS:]
             self._at.move_to_end(key)
         while len(self._at) > REMEMBERED:
@@ -39,8 +42,9 @@ class Failures:
 
     def succeeded(self, user: str, address: str) -> None:
         """The last try marked by ``failed`` turned out right."""
-        self._at.pop(("user", user), None)
-        if marks := self._at.get(("address", address)):
+        of_user, of_address = _keys(user, address)
+        self._at.pop(of_user, None)
+        if marks := self._at.get(of_address):
             marks.pop()
 
     def _wait(self, key: tuple[str, str], allowed: int, now: float) -> float:
@@ -51,11 +55,45 @@ class Failures:
         return [at for at in self._at.get(key, ()) if at > now - WINDOW_SECONDS]
 
 
+def _keys(user: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What a try counts for: the name as accounts are looked up by it, and the line it comes from."""
+    return ("user", user.strip().lower()), ("address", _line(address))
+
+
+def _line(address: str) -> str:
+    """The address; of IPv6 its /64, of which one computer has as many addresses as it likes."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    return str(found.ipv4_mapped or ip_network((found.packed[:8] + bytes(8), 64)))
+
+
 class Sockets:
-    """The sockets that are open, per user."""
+    """The sockets that are open, per user; and who is to look again whether they still may be."""
 
     def __init__(self) -> None:
         self._open: Counter[int] = Counter()
+        self._looking: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
+
+    def look_again(self, user_id: int) -> None:
+        """Have each socket of the user ask now whether its session stands, and what its user may."""
+        for event in self._looking.get(user_id, ()):
+            event.set()
+
+    @contextmanager
+    def looking(self, user_id: int) -> Generator[asyncio.Event]:
+        """Set each time one is to look again."""
+        event = asyncio.Event()
+        self._looking[user_id].add(event)
+        try:
+            yield event
+        finally:
+            self._looking[user_id].discard(event)
+            if not self._looking[user_id]:
+                del self._looking[user_id]
 
     @contextmanager
     def held(self, user_id: int) -> Generator[bool]:

@@ -68,7 +68,9 @@ async def _serve(socket: WebSocket, of: Room, agent: AgentId | None) -> None:
         if not room_left:
             await socket.close(TRY_AGAIN)
             return
-        await _first_done(_tell(socket, of, agent), _beat(socket, of), _hear(socket), _session_ends(socket, of))
+        await _first_done(
+            _tell(socket, of, agent), _beat(socket, of), _hear(socket), _session_ends(socket, of, user.id, agent)
+        )
 
 
 def may_watch(user: User, agent: AgentId | None) -> bool:
@@ -113,17 +115,22 @@ async def _hear(socket: WebSocket) -> None:
     await socket.close(TOO_MUCH)
 
 
-async def _session_ends(socket: WebSocket, of: Room) -> None:
+async def _session_ends(socket: WebSocket, of: Room, user_id: int, agent: AgentId | None) -> None:
+    """Close the feed of who has signed out, or may not see that screen any more: at once where this web changed it."""
     token = socket.cookies.get(cookie_name(of), "")
-    while True:
-        await asyncio.sleep(CHECK_SECONDS)
-        try:
-            async with session.faults(of.engine):
-                if await of.users.by_session(token, at=time.time()) is None:
-                    break
-        except DatabaseFault:
-            continue  # calls go on while the database is away, and so do the screens
-    await socket.close(SIGN_IN)
+    with of.sockets.looking(user_id) as again:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(again.wait(), CHECK_SECONDS)
+            again.clear()
+            try:
+                async with session.faults(of.engine):
+                    user = await of.users.by_session(token, at=time.time())
+            except DatabaseFault:
+                continue  # calls go on while the database is away, and so do the screens
+            if user is None or not may_watch(user, agent):
+                break
+    await socket.close(SIGN_IN if user is None else FORBIDDEN)
 
 
 async def _first_done(*works: Any) -> None:

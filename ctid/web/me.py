@@ -20,6 +20,7 @@ from ctid.db.users import (
     UserFault,
 )
 from ctid.languages import LANGUAGES, _, ngettext
+from ctid.web.addresses import plain
 from ctid.web.forms import Fields
 from ctid.web.guards import LANGUAGE_COOKIE
 from ctid.web.identity import OwnForm, SignedIn, actor, cookie_name, https, user_of
@@ -87,13 +88,16 @@ async def set_password(request: Request, user: SignedIn, form: OwnForm) -> Respo
     of.failures.succeeded(user.name, address)
     own = request.cookies.get(cookie_name(of))
     await of.users.set_password(user.name, new, keep=own, by=actor(request, user))
+    of.sockets.look_again(user.id)
     return RedirectResponse("/me?done=password", 303)
 
 
 @router.post("/me/sessions")
 async def end_session(request: Request, user: SignedIn, form: OwnForm) -> Response:
     """End one of the user's sessions."""
-    await room(request).users.end_session(user, str(form.get("key", "")), by=actor(request, user))
+    of = room(request)
+    await of.users.end_session(user, plain(str(form.get("key", ""))), by=actor(request, user))
+    of.sockets.look_again(user.id)
     return RedirectResponse("/me?done=session", 303)
 
 
@@ -118,7 +122,7 @@ async def revoke_token(request: Request, user: SignedIn, form: OwnForm) -> Respo
     """End one of the user's tokens."""
     by = actor(request, user)
     try:
-        await room(request).users.revoke_token(user.name, str(form.get("name", "")), at=by.at, by=by)
+        await room(request).users.revoke_token(user.name, plain(str(form.get("name", ""))), at=by.at, by=by)
     except UserFault:
         raise HTTPException(404, _("There is no such token.")) from None
     return RedirectResponse("/me?done=token", 303)

@@ -84,6 +84,7 @@ async def change(request: Request, user: SignedIn, user_id: int, form: OwnForm) 
     except LastAdministrator:
         fields.refuse("role", _last())
     else:
+        of.sockets.look_again(found.id)
         return RedirectResponse(f"/users/{found.id}?done=changed", 303)
     return await _one(request, user, found, change=fields)
 
@@ -100,6 +101,7 @@ async def set_password(request: Request, user: SignedIn, user_id: int, form: Own
     if password is None or not fields.fine:
         return await _one(request, user, found, password=fields)
     await of.users.set_password(found.name, password, by=actor(request, user))
+    of.sockets.look_again(found.id)
     return RedirectResponse(f"/users/{found.id}?done=password", 303)
 
 
@@ -118,6 +120,7 @@ async def lock(request: Request, user: SignedIn, user_id: int, form: OwnForm) ->
     except LastAdministrator:
         fields.refuse("disabled", _last())
         return await _one(request, user, found, lock=fields)
+    of.sockets.look_again(found.id)
     return RedirectResponse(f"/users/{found.id}?done={'locked' if disabled else 'unlocked'}", 303)
 
 
@@ -127,6 +130,7 @@ async def end_sessions(request: Request, user: SignedIn, user_id: int, form: Own
     of = room(request)
     found = await _existing(of, user_id)
     await of.users.end_sessions(found, by=actor(request, user))
+    of.sockets.look_again(found.id)
     return RedirectResponse(f"/users/{found.id}?done=sessions", 303)
 
 

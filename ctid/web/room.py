@@ -37,7 +37,7 @@ from ctid.domain.types import AgentId
 from ctid.mqtt.asker import RESULTS, Asker
 from ctid.mqtt.subscriber import Subscriber
 from ctid.web.board import TOPICS, Board
-from ctid.web.limits import Failures, Sockets
+from ctid.web.limits import SIGN_INS, Failures, Sockets
 from ctid.web.listens import Listens
 from ctid.web.unheard import Unheard
 from ctid.web.uploads import Uploads
@@ -78,6 +78,7 @@ class Room:
         self.unheard = Unheard(self.board, self.asker)
         self.failures = Failures()
         self.sockets = Sockets()
+        self.sign_ins = asyncio.Semaphore(SIGN_INS)
         self.listens = Listens()
         self.waveforms = Waveforms(settings.state.directory)
         self.zone = ZoneInfo(settings.routing.timezone)

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from structlog import get_logger
 
 from ctid.languages import _, ngettext
+from ctid.web.addresses import plain
 from ctid.web.identity import OwnForm, cookie_name, form_secret, https, user_of
 from ctid.web.room import Room, room
 from ctid.web.shown import page
@@ -36,9 +37,9 @@ async def ask(request: Request, next: str = "/") -> Response:  # noqa: A002 - th
 @router.post("/sign-in")
 async def sign_in(request: Request, form: OwnForm) -> Response:
     of, now = room(request), time.time()
-    name, password, after = (_field(form, key) for key in ("name", "password", "next"))
+    name, password, after = plain(_field(form, "name")), _field(form, "password"), _field(form, "next")
     address = request.client.host if request.client else "unknown"
-    wait = of.failures.wait_seconds(name.lower(), address, now)
+    wait = of.failures.wait_seconds(name, address, now)
     if wait > 0:
         minutes = max(1, round(wait / 60))
         said = ngettext(
@@ -49,13 +50,19 @@ async def sign_in(request: Request, form: OwnForm) -> Response:
         refusal = _sign_in_page(request, after, said, name, status=429)
         refusal.headers["retry-after"] = str(round(wait) + 1)
         return refusal
+    if of.sign_ins.locked():
+        said = _("Too much is being asked at this moment; try again.")
+        refusal = _sign_in_page(request, after, said, name, status=503)
+        refusal.headers["retry-after"] = "5"
+        return refusal
     # Counted before the answer is known: tries that are sent at once must not all slip through.
-    of.failures.failed(name.lower(), address, now)
-    user = await of.users.verify(name, password)
+    of.failures.failed(name, address, now)
+    async with of.sign_ins:
+        user = await of.users.verify(name, password)
     if user is None:
         await of.users.note("sign_in_refused", at=now, user_name=name[:100], address=address)
         return _sign_in_page(request, after, _("Name or password is wrong."), name, status=401)
-    of.failures.succeeded(name.lower(), address)
+    of.failures.succeeded(name, address)
     old = request.cookies.get(cookie_name(of))
     if old:
         await of.users.close_session(old)
@@ -77,6 +84,7 @@ async def sign_out(request: Request, form: OwnForm) -> Response:  # noqa: ARG001
     if user is not None:
         address = request.client.host if request.client else None
         await of.users.note("sign_out", at=time.time(), user=user, address=address)
+        of.sockets.look_again(user.id)
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookie_name(of), path="/", secure=https(of), httponly=True, samesite="lax")
     return response

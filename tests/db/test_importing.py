@@ -275,6 +275,8 @@ async def test_strict_imports_nothing_when_one_line_is_bad_and_all_when_none_is(
         ("id,name\nc1,Ä".encode("utf-16"), "is in UTF-16, not CSV"),
         (b"\x89PNG\r\n\x1a\n\xff\xff\xff", "is neither UTF-8 nor GB18030"),
         (b"id,name,id\nc1,A,c2\n", "names the column 'id' twice"),
+        (b"id,name" + b",x" * 200_000 + b"\n", "the header has 200002 columns; at most 1000 are read"),
+        (b"id,name," + b"y" * 100_000 + b"," + b"y" * 100_000 + b"\n", "names the column 'yyyy"),
         (b"name,level\nA,1\n", "the header lacks id; the first line must name the columns: id,name,level,notes"),
         (b"c1,Acme,3\n", "the header lacks id, name"),
         (b"Dear all,\nplease find enclosed.\n", "the header lacks id, name"),
@@ -286,6 +288,7 @@ async def test_a_file_that_is_no_list_is_refused_in_one_line(engine, bring, cont
         await bring("customers", content)
     assert says in str(fault.value)
     assert "\n" not in str(fault.value)
+    assert len(str(fault.value)) < 500
 
 
 async def test_a_file_that_is_not_there_or_a_folder_is_one_line(engine, tmp_path):

@@ -162,6 +162,37 @@ def test_nonsense_and_premium_rates_are_not_called(written):
     assert dialled(written, "CN", "9") is None
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "+881621234567",
+            "00 881 6212 34567",
+            "+88216123456",
+            "+88351000000",
+            "+8701234567890",
+        ),  # satellites, networks
+        *("+979 1 2345 6789", "+4990012345678", "+37190012345"),  # premium rates, of all countries and of one
+        *("+2529012345678", "0025290123456", "009799"),  # in no plan, and abroad as its digits
+        *("*8", "**8001", "#21#", "8*", "*21*13800138000#"),  # the PBX's feature codes
+        *("110,trunk", "13800138000,,r", "${EVIL}", "13800138000&PJSIP/trunk", "13800138000|1", "1380013\r\nAction: x"),
+    ],
+)
+def test_what_could_cost_the_site_dear_or_reach_into_the_pbx_is_not_called(written):
+    assert dialled(written, "CN", "9") is None
+    assert dialled(written, "CN", "9", international=True) is None
+
+
+@pytest.mark.parametrize("written", ["+860019761234", "+86000000000", "0000000000", "000 1 976 1234"])
+def test_nobody_leaves_the_country_behind_its_own_code(written):
+    assert not (dialled(written, "CN", "9") or "").startswith("00")
+
+
+def test_the_way_out_of_the_country_is_known_by_the_countrys_plan():
+    assert dialled("011 252 90123456", "US") is None
+    assert dialled("011 44 20 7946 0000", "US") == "011442079460000"
+
+
 @given(st.text(), st.sampled_from(["CN", "DE", "US", None]), st.booleans())
 def test_what_is_called_is_digits_whatever_was_written(text, country, international):
     number = dialled(text, country, "9", international=international)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -11,7 +13,7 @@ from ctid.db.relinking import NoSuchCall, NoSuchContact, NoSuchTicket, NotTheirC
 from ctid.db.session import Engine
 from ctid.db.tables import recording_tickets, ticket_steps
 from ctid.db.tickets import Tickets
-from ctid.domain.types import CallRecord, Direction, LegRecord, RecordingRecord, RecordingState
+from ctid.domain.types import CallRecord, Direction, LegRecord, LegResult, RecordingRecord, RecordingState
 from tests.db.site import NOON, PBX, add_agents, add_contact, add_customer, add_ticket
 
 LEG = LegRecord(id="l", agent="a", party="a", offered_at=NOON, answered_at=NOON + 1, ended_at=NOON + 9)
@@ -113,6 +115,33 @@ async def test_the_tickets_owner_may_move_the_call_and_others_may_not(engine, de
     assert await recorded_on(engine) == ["T1"]
     with pytest.raises(NotTheirCall):
         await desk.relink(pbx=PBX, call_id="1.1", agent="c", new=True, at=NOON + 62)
+
+
+async def test_whom_a_call_only_rang_may_say_who_called_and_not_take_what_was_said(engine, desk):
+    """With a call's ticket goes the right to hear it: a phone that rang and was not answered gives none."""
+    rang = LegRecord(id="r", agent="c", party="c", offered_at=NOON - 9, ended_at=NOON - 1, result=LegResult.NO_ANSWER)
+    call = await Calls(engine).one("1.1")
+    await Calls(engine).save([replace(call, answered_at=NOON + 1, ended_at=NOON + 9, legs=(rang, LEG))])
+    await add_ticket(engine, "own", owner="c")
+    for where in ({"new": True}, {"ticket_id": "own"}, {"ticket_id": "own", "contact_id": "p1"}):
+        with pytest.raises(NotTheirCall):
+            await desk.relink(pbx=PBX, call_id="1.1", agent="c", at=NOON + 60, **where)
+    assert await recorded_on(engine) == ["T1"]
+    done = await desk.relink(pbx=PBX, call_id="1.1", agent="c", contact_id="p1", at=NOON + 61)
+    assert done.call.contact_id == "p1"
+
+
+async def test_while_it_rings_a_call_moves_to_nobodys_ticket_and_one_nobody_answered_may_be_moved(engine, desk):
+    rings = LegRecord(id="r", agent="c", party="c", offered_at=NOON)
+    call = replace(await Calls(engine).one("1.1"), id="2.1", legs=(rings,), recordings=(), ticket_ids=(), agent=None)
+    await Calls(engine).save([call])
+    with pytest.raises(NotTheirCall):
+        await desk.relink(pbx=PBX, call_id="2.1", agent="c", new=True, at=NOON + 1)
+    missed = replace(rings, ended_at=NOON + 9, result=LegResult.NO_ANSWER)
+    await Calls(engine).save([replace(call, ended_at=NOON + 9, legs=(missed,))])
+    done = await desk.relink(pbx=PBX, call_id="2.1", agent="c", new=True, at=NOON + 60)
+    assert done.ticket is not None
+    assert done.ticket.owner == "c"
 
 
 async def test_what_is_not_there_changes_nothing(engine, desk):

@@ -12,13 +12,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ctid.calljson import iso
 from ctid.db.callers import Callers
+from ctid.db.users import Role
 from ctid.domain.types import AgentState, AgentStatus, Pop, PopState
 from ctid.mqtt.topics import agent_message, node_message, pop_message
 from ctid.web import board as board_module
 from ctid.web.board import TOPICS, Board, News
 from lab.process import until
 from tests.web.conftest import Web, form_token
-from tests.web.site import HOSTILE
+from tests.web.site import HOSTILE, PASSWORD
 
 
 async def ringing(web: Web, **more: object) -> Pop:
@@ -170,8 +171,7 @@ async def test_without_a_session_the_feed_closes_and_says_so(web: Web) -> None:
         assert closed.value.rcvd.code == 4401
 
 
-async def test_signing_out_closes_the_feed(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ctid.web.live.CHECK_SECONDS", 0.02)
+async def test_signing_out_closes_the_feed_at_once(web: Web) -> None:
     client = await web.signed_in("liwei")
     cookie = "; ".join(f"{key}={value}" for key, value in client.cookies.items())
     headers = {"cookie": cookie}
@@ -182,6 +182,42 @@ async def test_signing_out_closes_the_feed(web: Web, monkeypatch: pytest.MonkeyP
             await told_of(socket, "nothing")
         assert closed.value.rcvd
         assert closed.value.rcvd.code == 4401
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "code"),
+    [
+        ("", {"role": "agent", "agent": "9", "version": "supervisor "}, 4403),
+        ("/password", {"password": "another password", "again": "another password"}, 4401),
+        ("/lock", {"disabled": "1"}, 4401),
+        ("/sessions", {}, 4401),
+    ],
+)
+async def test_who_loses_a_role_or_their_session_loses_the_feed_at_once(
+    web: Web, path: str, fields: dict[str, str], code: int
+) -> None:
+    await web.room.users.create("root", PASSWORD, Role.ADMINISTRATOR, at=web.seeded.now)
+    root, boss = await web.signed_in("root"), await web.room.users.named("boss")
+    async with await screen(web, "boss", query="") as socket:
+        await told_of(socket, "link")
+        token = form_token((await root.get("/me")).text)
+        answer = await root.post(f"/users/{boss.id}{path}", data={"form_token": token, **fields})
+        assert answer.status_code == 303, answer.text
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(told_of(socket, "nothing"), 10)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == code
+
+
+async def test_what_was_changed_past_this_web_ends_the_feed_soon(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctid.web.live.CHECK_SECONDS", 0.02)
+    async with await screen(web, "liwei") as socket:
+        await heard(socket)
+        await web.room.users.change("liwei", role=Role.AGENT, agent_id="9")
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(told_of(socket, "nothing"), 10)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 4403
 
 
 async def test_a_screen_that_went_away_leaves_nothing_behind(ready: Web) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 
-from ctid.web.limits import FAILURES_PER_ADDRESS, FAILURES_PER_USER, WINDOW_SECONDS, Failures
+from ctid.web.limits import FAILURES_PER_ADDRESS, FAILURES_PER_USER, SIGN_INS, WINDOW_SECONDS, Failures
 from tests.web.conftest import Web, form_token, sign_in
 from tests.web.site import PASSWORD
 
@@ -81,6 +82,34 @@ async def test_too_many_failures_stop_even_the_right_password(web: Web) -> None:
     assert int(answer.headers["retry-after"]) > 0
     assert "Too many failed sign-ins" in answer.text
     assert (await sign_in(web.client(), "liwei", PASSWORD)).status_code == 303
+
+
+async def test_a_name_written_otherwise_buys_no_further_guesses(web: Web) -> None:
+    client = web.client()
+    spellings = ("boss", " boss", "boss ", "BOSS", "\u3000boss", "bo\x00ss", "\tboss", "boss\n", " Boss", "boss\u2003")
+    assert len(spellings) == FAILURES_PER_USER
+    for name in spellings:
+        assert (await sign_in(client, name, "not the password")).status_code == 401
+    assert (await sign_in(client, "boss  ", PASSWORD)).status_code == 429
+
+
+def test_one_line_of_ipv6_is_one_address() -> None:
+    failures = Failures()
+    for number in range(FAILURES_PER_ADDRESS):
+        failures.failed(f"user{number}", f"2001:db8:1:2::{number:x}", 1000.0)
+    assert failures.wait_seconds("boss", "2001:db8:1:2:ffff::1", 1000.0) > 0
+    assert failures.wait_seconds("boss", "2001:db8:1:3::1", 1000.0) == 0
+    assert failures.wait_seconds("boss", "::ffff:192.0.2.1", 1000.0) == 0
+
+
+async def test_past_a_bound_of_passwords_that_are_checked_the_next_is_told_to_come_back(web: Web) -> None:
+    async with AsyncExitStack() as busy:
+        for _ in range(SIGN_INS):
+            await busy.enter_async_context(web.room.sign_ins)
+        answer = await sign_in(web.client(), "boss", PASSWORD)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "5"
+    assert (await sign_in(web.client(), "boss", PASSWORD)).status_code == 303
 
 
 def test_failures_are_forgotten_after_their_time_and_a_success_clears_the_users() -> None:
