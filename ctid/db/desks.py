@@ -11,10 +11,12 @@ from sqlalchemy import and_, case, exists, func, or_, select
 
 from ctid.db.lists import Listed, listed, listed_from
 from ctid.db.session import Engine, instant, reading, seconds, upsert, writing
-from ctid.db.tables import agent_state_changes, call_notes, calls, contacts, customers, legs, tickets
+from ctid.db.tables import agent_state_changes, call_notes, call_tickets, calls, contacts, customers, legs, tickets
 from ctid.domain.types import AgentId, CallId, Direction, Via
 
 MOST_MISSED = 100
+#: A conversation that began longer before, in seconds, is not looked for.
+LONGEST_CALL = 12 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,23 @@ class Missed:
     level: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsaid:
+    """The agent's last call, over, and nobody said yet what it was: which, and who was on the line."""
+
+    pbx: str
+    call_id: CallId
+    caller: str | None
+    dialled: str | None
+    contact_id: str | None
+    who: str | None
+    title: str | None
+    department: str | None
+    customer: str | None
+    ticket_id: str | None
+    ticket_subject: str | None
+
+
 class Desks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -52,6 +71,64 @@ class Desks:
         async with reading(self._engine) as connection:
             row = (await connection.execute(select(answered, missed).where(*mine))).one()
         return Figures(answered=row[0] or 0, missed=row[1] or 0)
+
+    async def unsaid(self, agent: AgentId, *, since: float) -> Unsaid | None:
+        """The agent's last conversation, if it ended since then and its disposition is still to be said."""
+        last = (
+            select(legs.c.pbx, legs.c.call_id, legs.c.ended_at)
+            .join(calls, and_(calls.c.pbx == legs.c.pbx, calls.c.id == legs.c.call_id))
+            .where(
+                legs.c.agent == agent,
+                legs.c.offered_at >= instant(since - LONGEST_CALL),
+                legs.c.answered_at.is_not(None),
+                calls.c.direction != Direction.INTERNAL.value,
+                calls.c.answered_at.is_not(None),
+                calls.c.merged_into.is_(None),
+            )
+            .order_by(legs.c.offered_at.desc(), legs.c.id.desc())
+            .limit(1)
+            .subquery()
+        )
+        hangs = and_(
+            call_tickets.c.pbx == calls.c.pbx, call_tickets.c.call_id == calls.c.id, call_tickets.c.removed_at.is_(None)
+        )
+        query = (
+            select(
+                calls,
+                contacts.c.name.label("who"),
+                contacts.c.title,
+                contacts.c.department,
+                customers.c.name.label("customer"),
+                tickets.c.id.label("ticket_id"),
+                tickets.c.subject.label("ticket_subject"),
+            )
+            .join(last, and_(calls.c.pbx == last.c.pbx, calls.c.id == last.c.call_id))
+            .outerjoin(call_notes, and_(call_notes.c.pbx == calls.c.pbx, call_notes.c.call_id == calls.c.id))
+            .outerjoin(contacts, contacts.c.id == calls.c.contact_id)
+            .outerjoin(customers, customers.c.id == calls.c.customer_id)
+            .outerjoin(call_tickets, hangs)
+            .outerjoin(tickets, tickets.c.id == call_tickets.c.ticket_id)
+            .where(last.c.ended_at >= instant(since), call_notes.c.disposition.is_(None))
+            .order_by(call_tickets.c.ticket_id)
+            .limit(1)
+        )
+        async with reading(self._engine) as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return Unsaid(
+            pbx=row.pbx,
+            call_id=row.id,
+            caller=row.caller,
+            dialled=row.dialled,
+            contact_id=row.contact_id,
+            who=row.who,
+            title=row.title,
+            department=row.department,
+            customer=row.customer,
+            ticket_id=row.ticket_id,
+            ticket_subject=row.ticket_subject,
+        )
 
     async def missed(self, agent: AgentId, *, since: float, limit: int) -> list[Missed]:
         """Callers whose newest ticket is this agent's, who rang in vain since then; the important first, then the newest."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
@@ -21,6 +23,7 @@ from ctid.db.reports import bounds
 from ctid.db.users import User
 from ctid.domain.types import AgentId, AgentState
 from ctid.languages import _
+from ctid.web import dispositions
 from ctid.web.addresses import Text, known, plain
 from ctid.web.forms import options
 from ctid.web.identity import OwnForm, SignedIn, signed_in
@@ -35,6 +38,9 @@ MISSED_DAYS = 7
 FIRST_TICKETS = 5
 FOUND_TICKETS = 8
 EXTENSION_SECONDS = 30.0
+UNSAID_SECONDS = 600.0
+#: By how much a state may begin later than its call ended.
+WRAP_UP_LATE = 5.0
 LONGEST_FIELD = 200
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
@@ -150,8 +156,22 @@ async def _desk(request: Request, agent_id: AgentId, *, mine: bool) -> Response:
         phones=await _phones(of) if mine else (),
         pause_reasons=options(of.settings.desk.pause_reasons),
         last_phone=await of.desks.last_phone(agent_id) if mine else None,
+        **(await _over(of, agent_id) if mine else {"over": None}),
         **(await _lists(of, agent_id) | await _home(of, agent_id)),
     )
+
+
+async def _over(of: Room, agent_id: AgentId) -> dict[str, Any]:
+    """The call that is just over and whose disposition is still to be said: a reload must not lose it."""
+    since = time.time() - UNSAID_SECONDS
+    view = of.board.views.get(agent_id)
+    if view is not None and view.state is not None and view.state.state is AgentState.WRAP_UP and view.state.since:
+        with suppress(ValueError):
+            since = min(since, datetime.fromisoformat(view.state.since).timestamp() - WRAP_UP_LATE)
+    over = await of.desks.unsaid(agent_id, since=since)
+    if over is None:
+        return {"over": None}
+    return {"over": over, "disposition": await dispositions.asked(of, over.pbx, over.call_id)}
 
 
 def _detail(ticket: Listed) -> str:

@@ -6,6 +6,7 @@ Law: for the agents the call rang, and supervisors. Written as often as they lik
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -36,9 +37,14 @@ async def ask(request: Request, user: SignedIn, pbx: str, call_id: str) -> Respo
     """The form as a fragment."""
     of = room(request)
     await _allowed(of, user, pbx, call_id)
+    return page(request, "_disposition.html", **await asked(of, pbx, call_id))
+
+
+async def asked(of: Room, pbx: str, call_id: str) -> dict[str, Any]:
+    """What the form shows: what was noted so far, and what can be chosen."""
     noted = await of.call_notes.of(pbx, call_id)
     filled = {"disposition": noted.disposition if noted else None, "notes": noted.notes if noted else None}
-    return _form(request, pbx, call_id, Fields.showing(filled, of.zone, name="disposition"), noted)
+    return _shown(of, pbx, call_id, Fields.showing(filled, of.zone, name="disposition"), noted)
 
 
 @router.post("/calls/{pbx}/{call_id}/disposition")
@@ -75,13 +81,17 @@ def _form(
     status: int = 200,
     saved_at: float | None = None,
 ) -> Response:
-    return page(
-        request,
-        "_disposition.html",
-        status=status,
-        pbx=pbx,
-        call_id=call_id,
-        fields=fields,
-        dispositions=options(room(request).settings.desk.dispositions, noted.disposition if noted else None),
-        saved_at=saved_at,
-    )
+    values = _shown(room(request), pbx, call_id, fields, noted, saved_at=saved_at)
+    return page(request, "_disposition.html", status=status, **values)
+
+
+def _shown(
+    of: Room, pbx: str, call_id: str, fields: Fields, noted: CallNote | None, *, saved_at: float | None = None
+) -> dict[str, Any]:
+    return {
+        "pbx": pbx,
+        "call_id": call_id,
+        "fields": fields,
+        "dispositions": options(of.settings.desk.dispositions, noted.disposition if noted else None),
+        "saved_at": saved_at,
+    }

@@ -75,7 +75,17 @@ async def test_a_reload_in_mid_call_brings_the_caller_back(office: Office) -> No
         await shows(page, "吴敏", "answered")
         await call.hang_up()
         await shows(page, "吴敏", "ended")
+        await expect(page.locator("#disposition")).to_be_visible()
+        await office.centre.in_the_books(NUMBERS["吴敏"])
         await page.reload()
+        await is_now(page, "idle")
+        await shows(page, "吴敏", "ended")
+        await page.locator("#disposition-disposition").select_option(index=1)
+        await page.locator("#disposition-disposition").press("Tab")
+        await page.locator("#disposition button[type=submit]").click()
+        await expect(page.locator("#disposition [role=status]")).to_contain_text("Saved")
+        await page.reload()
+        await is_now(page, "idle")
         await shows_nobody(page)
 
 

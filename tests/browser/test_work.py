@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from lab.browser import told_by
 from lab.sipp import SippAgent
 from tests.browser.conftest import Office
-from tests.browser.people import HOSTILE, HOSTILE_NUMBER, LI, LONG, LONG_NUMBER, NUMBERS, STRANGER, WANG
+from tests.browser.people import HOSTILE, HOSTILE_NUMBER, LI, LONG, LONG_NUMBER, NUMBERS, SHARED, STRANGER, WANG, ZHANG
 from tests.browser.seen import is_now, shows, taken
 from tests.chain.centre import PITCH, sound
 
@@ -109,6 +109,66 @@ async def test_a_call_handed_on_rings_the_colleague_with_its_ticket(office: Offi
         await is_now(wangs, "idle")
         await call.hang_up()
         await shows(lis, "钱立", "ended")
+
+
+async def test_a_colleague_is_asked_first_and_then_gets_the_caller_or_not(office: Office) -> None:
+    await only(office, "agent1", "agent2")
+    async with (
+        office.desk(WANG, at="/desk") as wangs,
+        office.desk(LI, at="/desk") as lis,
+        office.site.call(NUMBERS["郑强"]) as call,
+    ):
+        await shows(wangs, "郑强", "answered")
+        asked = wangs.locator('#colleagues [data-slot="consult"]')
+        for ending in ("Back to the caller", "Hand over"):
+            await wangs.locator("#to-colleague").click()
+            await wangs.get_by_role("button", name="Ask first: Li Wei").click()
+            await expect(asked).to_contain_text("You ask Li Wei first.")
+            await shows(lis, "郑强", "answered")
+            await wangs.get_by_role("button", name=ending).click()
+            await expect(asked).to_be_hidden()
+            if ending == "Back to the caller":
+                await is_now(lis, "idle")
+                await is_now(wangs, "talking")
+        await is_now(wangs, "idle")
+        await is_now(lis, "talking")
+        await expect(lis.locator("#pop")).to_contain_text("1103")
+        await call.hang_up()
+        await shows(lis, "郑强", "ended")
+
+
+async def test_of_several_people_with_one_number_the_agent_says_who_it_is(office: Office) -> None:
+    await only(office, "agent2")
+    async with office.desk(WANG, at="/desk") as page:
+        async with office.site.call(SHARED) as call:
+            matches = page.locator('#pop [data-slot="matches"]')
+            for name in ("Anna Berg", "和丽"):
+                await expect(matches).to_contain_text(name)
+            await matches.get_by_role("button", name="和丽").click()
+            await shows(page, "和丽", "answered")
+            await expect(page.locator("#pop")).to_contain_text("云南茶叶合作社")
+            await expect(matches).to_be_hidden()
+            await call.hang_up()
+        assert (await office.centre.in_the_books(SHARED))["contact_id"] == "P4"
+
+
+async def test_an_agent_pauses_comes_back_leaves_the_phone_and_signs_in_by_keys_alone(office: Office) -> None:
+    async with office.desk(ZHANG, at="/desk") as page:
+        await is_now(page, "idle")
+        await page.keyboard.press("Alt+p")
+        await page.locator("#pause-reason").fill("Stocktaking 盘点")
+        await page.keyboard.press("Enter")
+        await is_now(page, "paused")
+        await expect(page.locator("#state [data-slot=reason]")).to_have_text("Stocktaking 盘点")
+        await page.keyboard.press("Alt+i")
+        await is_now(page, "idle")
+        await page.locator("[data-command=sign_out]").press("Enter")
+        await is_now(page, "offline")
+        await expect(page.locator("#phone")).to_have_value("agent3")
+        await page.keyboard.press("Alt+i")
+        await expect(page.locator("#phone")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await is_now(page, "idle")
 
 
 async def test_a_caller_who_waits_is_picked_up_by_a_click(office: Office) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from sqlalchemy import insert, update
 
 from ctid.db import session
 from ctid.db.calls import Calls
-from ctid.db.tables import agent_state_changes, calls, tickets
+from ctid.db.tables import agent_state_changes, calls, legs, tickets
 from ctid.domain.types import (
     AgentState,
     AgentStatus,
@@ -177,6 +178,45 @@ def call(web: Web, key: str, *, seconds: float, answered: bool = False, **more: 
         "via": Via.CTID,
     }
     return CallRecord(**{**made, **more})
+
+
+async def nothing_before(web: Web) -> None:
+    """The calls of the seeded site were somebody else's."""
+    async with session.writing(web.room.engine) as connection:
+        await connection.execute(update(legs).values(agent="9"))
+
+
+async def test_a_call_just_over_stands_with_its_form_on_a_desk_that_is_loaded_anew_until_it_is_said_what_it_was(
+    web: Web,
+) -> None:
+    await nothing_before(web)
+    client = await web.signed_in("liwei")
+    assert 'id="disposition"' not in (await client.get("/desk")).text
+    now = time.time() - web.seeded.now
+    await Calls(web.room.engine).save([call(web, "over", seconds=now - 60, answered=True, caller=HOSTILE)])
+    page = (await client.get("/desk")).text
+    for text in (
+        'data-past="over"',
+        'action="/calls/pbx/over/disposition"',
+        "After the call with 陈小明",
+        "经理, 采购部",
+    ):
+        assert text in page, text
+    assert "<script>alert" not in page
+    assert 'id="disposition"' not in (await (await web.signed_in("boss")).get("/agents/7")).text
+    said = {"form_token": form_token(page), "disposition": "Solved", "notes": ""}
+    assert (await client.post("/calls/pbx/over/disposition", data=said)).status_code == 200
+    assert "data-past" not in (await client.get("/desk")).text
+
+
+async def test_a_long_wrap_up_keeps_its_call_on_the_desk(web: Web) -> None:
+    await nothing_before(web)
+    client, ended = await web.signed_in("liwei"), time.time() - 1800
+    await Calls(web.room.engine).save([call(web, "long", seconds=ended - web.seeded.now - 2, answered=True)])
+    assert "data-past" not in (await client.get("/desk")).text
+    await web.say(agent_message(AgentStatus(agent="7", state=AgentState.WRAP_UP, since=ended)))
+    await until(lambda: "7" in web.room.board.views, "the web hears the state")
+    assert 'data-past="long"' in (await client.get("/desk")).text
 
 
 async def missed(web: Web) -> str:

@@ -8,14 +8,16 @@ const search = document.getElementById("move-search");
 const sheet = document.getElementById("contact-sheet");
 const form = document.getElementById("contact-form");
 const transfer = document.getElementById("to-colleague");
-let call = null;
+const { past, caller, contact } = document.getElementById("pop").dataset;
+let call = past === undefined
+  ? null : { call_id: past, state: "answered", caller: caller || null, contact: contact ?? null, matches: [] };
 let called = null;
 let asked = 0;
 
 const after = document.getElementById("afterwards");
 const noted = after.querySelector('[data-slot="form"]');
 const { pbx } = document.getElementById("desk").dataset;
-let noting = null;
+let noting = past ?? null;
 let writing = false;
 
 /** Asks what the call was, once it is over; what is being written about the one before stays until it is saved. */
@@ -40,7 +42,7 @@ export function offerFor(view, name) {
   if (pop !== null) call = pop;
   const spoken = pop !== null && pop.state === "answered";
   const ended = view.gone?.call_id === call?.call_id && view.gone?.state === "ended";
-  const over = pop === null && call !== null && (ended || view.state?.code === "wrap_up");
+  const over = pop === null && call !== null && (ended || call.call_id === past || view.state?.code === "wrap_up");
   if (over && call.state === "answered") note(call, called);
   if (pop !== null) called = name;
   if (pop === null && !over) call = null;

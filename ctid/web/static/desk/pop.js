@@ -6,7 +6,9 @@ const pop = document.getElementById("pop");
 const quiet = document.getElementById("quiet");
 const history = document.getElementById("history");
 const announce = document.getElementById("announce");
-let shown = null;
+// A call that was over when the page was made stands in it already, and stays until the next one.
+const past = pop.dataset.past ?? null;
+let shown = past;
 let announced = null;
 
 function slot(name) { return pop.querySelector(`[data-slot="${name}"]`); }
@@ -109,7 +111,7 @@ export function showPop(view) {
     return;
   }
   announce.textContent = "";
-  if (shown !== null && (view.gone?.call_id === shown || view.state?.code === "wrap_up")) {
+  if (shown !== null && (shown === past || view.gone?.call_id === shown || view.state?.code === "wrap_up")) {
     // What was shown stays readable, marked as over, until the next call.
     if (view.gone?.call_id === shown) mark(slot("state"), view.gone.state, view.gone.word);
     pop.classList.remove("pop-ringing");
