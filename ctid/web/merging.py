@@ -59,7 +59,8 @@ async def ask(request: Request, user: SignedIn, files: Files, key: str, into: Te
     """What would move; without ``into``, which file is to take this one up."""
     _supervisors(user)
     if not into:
-        return page(request, "merge.html", files=files, key=known(key, ""), gone=None, kept=None, said=None)
+        name = await _name(request, files, known(key, ""))
+        return page(request, "merge.html", files=files, key=known(key, ""), name=name, gone=None, kept=None, said=None)
     gone, kept = await _both(request, files, key, into)
     return page(request, "merge.html", files=files, key=key, gone=gone, kept=kept, said=None)
 
@@ -83,6 +84,15 @@ async def merge(request: Request, user: SignedIn, files: Files, key: str, form: 
     except (NoSuchFile, MergeFault) as fault:
         raise _refused(fault) from None
     return RedirectResponse(f"/{files}/{quote(into, safe='')}", 303)
+
+
+async def _name(request: Request, files: Files, key: str) -> str:
+    """What the file is called; raises 404 where there is none."""
+    of = room(request)
+    try:
+        return (await (of.customers.one(key) if files == "customers" else of.contacts.one(key))).name
+    except NoSuchFile as fault:
+        raise _refused(fault) from None
 
 
 async def _both(request: Request, files: Files, key: str, into: str) -> tuple[Side, Side]:

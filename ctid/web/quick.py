@@ -28,18 +28,18 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
 
 @router.get("/customers/suggest")
-async def suggest_customers(request: Request, q: Text = "", customer: Text = "") -> Response:
+async def suggest_customers(request: Request, q: Text = "", customer: Text = "", customer_id: Text = "") -> Response:
     """Options of a choice: the customers whose names hold what is typed, and that it may be a new one."""
-    typed = " ".join(plain(q or customer).split())
+    typed = " ".join(plain(q or customer or customer_id).split())
     found = await room(request).customers.suggest(typed) if typed else []
     return page(request, "_suggested.html", typed=typed, found=found, kind=FileKind.CUSTOMER)
 
 
 @router.get("/contacts/suggest")
-async def suggest_contacts(request: Request, q: Text = "", contact: Text = "") -> Response:
+async def suggest_contacts(request: Request, q: Text = "", contact: Text = "", contact_id: Text = "") -> Response:
     """Options of a choice: the contacts whose names begin with what is typed, or who have that number."""
     of = room(request)
-    typed = " ".join(plain(q or contact).split())
+    typed = " ".join(plain(q or contact or contact_id).split())
     number = normalise(typed, of.settings.routing.country, of.settings.routing.outside_prefix)
     found = await of.contacts.suggest(typed, number) if typed else []
     return page(request, "_suggested.html", typed=typed, found=found, kind=FileKind.CONTACT)

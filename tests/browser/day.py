@@ -31,16 +31,16 @@ from tests.browser.people import AGENTS, NUMBERS
 
 CALLS = 120
 _SUBJECTS = (
-    ("主轴异响且加工精度下降", "fault", 4),
-    ("Invoice 2231 was charged twice", "billing", 2),
-    ("换刀机构卡死", "fault", 5),
-    ("Password of the portal expired", "question", 1),
-    ("送货地址变更", "service", 1),
-    ("Conveyor stops each night at three", "fault", 4),
-    ("保养计划咨询", "question", 2),
-    ("Label printer skips every second label", "fault", 3),
-    ("伺服电机备件报价", "order", 3),
-    ("Training for two new operators", "service", 2),
+    ("主轴异响且加工精度下降", "Fault", 4),
+    ("Invoice 2231 was charged twice", "Complaint", 2),
+    ("换刀机构卡死", "Fault", 5),
+    ("Password of the portal expired", "Question", 1),
+    ("送货地址变更", "Installation", 1),
+    ("Conveyor stops each night at three", "Fault", 4),
+    ("保养计划咨询", "Question", 2),
+    ("Label printer skips every second label", "Fault", 3),
+    ("伺服电机备件报价", "Order", 3),
+    ("Training for two new operators", "Installation", 2),
 )
 
 

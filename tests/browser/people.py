@@ -31,14 +31,14 @@ CSV = {
     ),
     "tickets": (
         "id,customer_id,contact_id,owner,subject,category,severity,status,created_at,resolved_at\n"
-        "1001,C1,P1,agent2,主轴运行十分钟后停机,fault,4,open,2026-03-02 09:30,\n"
-        "0900,C1,P1,agent1,Annual inspection,service,1,closed,2025-11-12 14:00,2025-11-13 10:00\n"
-        "0950,C1,P1,agent2,冷却液泄漏,fault,3,closed,2025-12-20 10:00,2025-12-21 16:00\n"
-        "1002,C2,P2,agent3,Printer prints blank pages,fault,2,open,2026-03-03 11:00,\n"
-        "1003,C3,P3,agent1,Gate barcode reader offline,fault,3,pending,2026-03-04 08:15,\n"
-        f"1301,C2,H1,agent2,{HOSTILE},fault,2,open,2026-03-05 10:00,\n1302,C2,H2,agent2,Long,fault,2,open,2026-03-05 10:00,\n"
+        "1001,C1,P1,agent2,主轴运行十分钟后停机,Fault,4,open,2026-03-02 09:30,\n"
+        "0900,C1,P1,agent1,Annual inspection,Other,1,closed,2025-11-12 14:00,2025-11-13 10:00\n"
+        "0950,C1,P1,agent2,冷却液泄漏,Fault,3,closed,2025-12-20 10:00,2025-12-21 16:00\n"
+        "1002,C2,P2,agent3,Printer prints blank pages,Fault,2,open,2026-03-03 11:00,\n"
+        "1003,C3,P3,agent1,Gate barcode reader offline,Fault,3,pending,2026-03-04 08:15,\n"
+        f"1301,C2,H1,agent2,{HOSTILE},Fault,2,open,2026-03-05 10:00,\n1302,C2,H2,agent2,Long,Fault,2,open,2026-03-05 10:00,\n"
         + "".join(
-            f"11{n:02d},C3,W{n},agent2,Forklift {n + 1} stands still,fault,2,open,2026-03-05 10:00,\n"
+            f"11{n:02d},C3,W{n},agent2,Forklift {n + 1} stands still,Fault,2,open,2026-03-05 10:00,\n"
             for n in range(10)
         )
     ),

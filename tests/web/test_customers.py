@@ -225,6 +225,12 @@ async def test_supervisors_merge_two_files_after_a_look_and_old_links_lead_on(we
     assert "None here" in (await boss.get("/duplicates")).text
 
 
+async def test_a_merge_asks_by_name_and_not_by_key(web: Web) -> None:
+    boss = await web.signed_in("boss")
+    assert "陈小明?" in (await boss.get("/contacts/P1/merge")).text
+    assert (await boss.get("/contacts/nobody/merge")).status_code == 404
+
+
 async def test_two_files_that_are_two_are_not_asked_about_again(web: Web) -> None:
     boss = await web.signed_in("boss")
     made = await send(boss, "/customers/new", name="华东精密机械", kind="customer", level="1", anyway="1")

@@ -154,7 +154,7 @@ async def test_where_nobody_asked_the_list_of_callbacks_says_how_they_could(web:
         await connection.execute(delete(callbacks))
     page = (await (await web.signed_in("boss")).get("/callbacks")).text
     assert "No callbacks yet" in page
-    assert "callback = true" in page
+    assert "may press 1" in page
 
 
 async def test_callbacks_need_a_sign_in_and_a_cursor_of_ours(web: Web) -> None:

@@ -36,6 +36,16 @@ async def test_the_page_tells_everything_about_a_ticket_and_what_is_next(ready: 
     assert "/recordings/pbx-call-1/audio" in page
 
 
+async def test_a_new_ticket_is_begun_from_the_list_and_from_the_files_of_a_person_and_a_customer(ready: Web) -> None:
+    liwei = await ready.signed_in("liwei")
+    assert 'href="/tickets/new"' in (await liwei.get("/tickets")).text
+    assert 'href="/tickets/new?contact=P1&amp;customer=C1"' in (await liwei.get("/contacts/P1")).text
+    assert 'href="/tickets/new?customer=C1"' in (await liwei.get("/customers/C1")).text
+    form = (await liwei.get("/tickets/new?contact=P1")).text
+    assert 'hx-get="/contacts/suggest"' in form
+    assert 'value="P1"' in (await liwei.get("/contacts/suggest?contact_id=陈")).text
+
+
 async def test_who_took_a_ticket_owns_its_closing_and_a_colleague_is_told_so(ready: Web) -> None:
     zhang = await ready.signed_in("zhang")
     assert "It is solved" not in (await zhang.get("/tickets/T12")).text

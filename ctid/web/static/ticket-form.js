@@ -41,7 +41,9 @@ function begin(form) {
   if (form.querySelector(".alert-danger")) {
     keep(form);
     say(form, form.dataset.textUnsaved);
-    form.querySelector("[aria-invalid]")?.focus();
+    const wrong = form.querySelector("[aria-invalid]");
+    wrong?.focus({ preventScroll: true });
+    wrong?.closest(".field").scrollIntoView({ block: "center" }); // its message stands below it
     return;
   }
   let kept = null;

@@ -50,12 +50,16 @@ function drawCalls(hours) {
   }, [ticks, hours.map((one) => one.answered || null), hours.map((one) => one.lost || null)]);
 }
 
+function cut(name) {
+  return name.length > 10 ? `${name.slice(0, 9)}…` : name;
+}
+
 function drawTalk(agents) {
   const said = charts.dataset;
   const name = (at) => agents[at]?.name ?? "";
   draw("talk", {
-    scales: { x: { time: false, range: [-1, Math.max(3, agents.length)] }, y: { range: (_plot, _least, most) => [0, Math.max(5, Math.ceil(most * 1.1))] } },
-    axes: [axis((_plot, splits) => splits.map((at) => (Number.isInteger(at) ? name(at).slice(0, 8) : "")), { incrs: [1, 2, 5, 10], space: 56 }), axis(whole, { size: 44 })],
+    scales: { x: { time: false, range: [-0.7, Math.max(1.7, agents.length - 0.3)] }, y: { range: (_plot, _least, most) => [0, Math.max(5, Math.ceil(most * 1.1))] } },
+    axes: [axis((_plot, splits) => splits.map((at) => (Number.isInteger(at) ? cut(name(at)) : "")), { incrs: [1, 2, 5, 10], space: 48 }), axis(whole, { size: 44 })],
     series: [
       { label: said.agent, value: (_plot, at) => (at === null ? "" : name(at)) },
       { label: said.talk, stroke: colour("--mark-busy"), fill: colour("--mark-busy"), paths: bars(0.6, 0), points: { show: false } },

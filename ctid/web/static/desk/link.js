@@ -10,7 +10,7 @@ export function showLink(state, wrong) {
   else since ??= new Date();
   lost.hidden = up;
   if (!up) {
-    const time = since.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    const time = since.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     const text = (state === "over" ? lost.dataset.textOver : lost.dataset.textDown).replace("{time}", time);
     if (lost.textContent !== text) lost.textContent = text;
   }

@@ -26,7 +26,8 @@ function offer(code) {
 export function showState(state) {
   if (state === null) return;
   mark(bar.querySelector('[data-slot="state"]'), state.code, state.word);
-  put(bar, "reason", state.reason);
+  const named = [...document.querySelectorAll("#pause [data-reason]")].find((one) => one.dataset.reason === state.reason);
+  put(bar, "reason", named?.textContent ?? state.reason);
   put(bar, "talk", state.talk);
   if (state.phone !== null) put(bar, "phone", state.phone);
   begun = state.since;
