@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select
 
 from ctid.db.books import Mark
-from ctid.db.session import Engine, instant, read, seconds
+from ctid.db.session import Engine, instant, read, seconds, write
 from ctid.db.tables import audit
 from ctid.domain.types import AgentId
 
@@ -44,8 +44,16 @@ class Deed:
     address: str | None
 
 
-def note(connection: Connection, action: str, subject: str | None, by: Actor, changes: Changes | None = None) -> None:
-    """Add a row, within the caller's transaction."""
+def note(
+    connection: Connection,
+    action: str,
+    subject: str | None,
+    by: Actor,
+    changes: Changes | None = None,
+    *,
+    context: Mapping[str, object] | None = None,
+) -> None:
+    """Add a row, within the caller's transaction. ``context`` is what the subject belonged to at that time, as JSON has it."""
     row = {
         "at": instant(by.at),
         "user_id": by.user_id,
@@ -54,6 +62,7 @@ def note(connection: Connection, action: str, subject: str | None, by: Actor, ch
         "subject": subject,
         "address": by.address,
         "changes": {name: list(both) for name, both in changes.items()} if changes else None,
+        "context": context,
     }
     connection.execute(insert(audit).values(row))
 
@@ -66,6 +75,12 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tu
 class Audits:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    async def add(
+        self, action: str, subject: str | None, by: Actor, context: Mapping[str, object] | None = None
+    ) -> None:
+        """A row for what writes nothing else, like ``sign_in_refused``, or ``listen`` with the recording as ``subject``."""
+        await write(self._engine, lambda connection: note(connection, action, subject, by, context=context))
 
     async def deeds(
         self,

@@ -15,8 +15,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ctid.db import search
+from ctid.db.audits import Actor, note
 from ctid.db.customers import CustomerDraft, add_customer, begins, customer_named, customers_like, refuse_alike
-from ctid.db.files import Actor, FileKind, Match, NoSuchFile, StaleFile, Why, living, next_id, note
+from ctid.db.files import FileKind, Match, NoSuchFile, StaleFile, Why, living, next_id
 from ctid.db.session import Engine, instant, maybe_seconds, read, write
 from ctid.db.tables import contact_numbers, contacts, customers, posts
 from ctid.desk import likeness

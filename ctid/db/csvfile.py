@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,17 @@ def lines_in(file: str, content: bytes, *, known: Sequence[str], required: Seque
 def defused(text: str) -> str:
     """The text as a cell that no spreadsheet takes for a formula: ``plain`` undoes it."""
     return "'" + text if text.startswith(_FORMULA) else text
+
+
+#: By this at its begin a spreadsheet reads a file as UTF-8.
+MARK = "\ufeff"
+
+
+def lines(rows: Iterable[Iterable[str]]) -> str:
+    """The rows as CSV, each cell ``defused``."""
+    text = io.StringIO()
+    csv.writer(text).writerows([defused(cell) for cell in row] for row in rows)
+    return text.getvalue()
 
 
 def plain(cell: str) -> str:

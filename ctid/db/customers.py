@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
 
 from ctid.db import search
-from ctid.db.files import Actor, FileKind, LooksAlike, Match, NoSuchFile, StaleFile, Why, living, next_id, note
+from ctid.db.audits import Actor, note
+from ctid.db.files import FileKind, LooksAlike, Match, NoSuchFile, StaleFile, Why, living, next_id
 from ctid.db.session import Engine, instant, maybe_seconds, read, seconds, write
 from ctid.db.tables import agents, contacts, customer_pairs, customers, posts, site_visits, tickets
 from ctid.desk import likeness

@@ -5,15 +5,13 @@ Law: read in pages on the key, never the whole list at once. Files that were mer
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from ctid.db.csvfile import defused
+from ctid.db.csvfile import MARK, lines
 from ctid.db.importing import COLUMNS, Kind
 from ctid.db.session import Engine, read
 from ctid.db.tables import contact_numbers, contacts, customers
@@ -26,12 +24,12 @@ _Row = Row[*tuple[Any, ...]]
 
 async def export(engine: Engine, kind: Kind) -> AsyncIterator[bytes]:
     """The list's lines, the header first, in pieces; ``kind`` is customers or contacts. UTF-8 with a mark, for Excel."""
-    yield "\ufeff".encode() + _lines([COLUMNS[kind]])
+    yield (MARK + lines([COLUMNS[kind]])).encode()
     after = ""
     while True:
         batch = await read(engine, lambda connection, after=after: _batch(connection, kind, after))  # type: ignore[misc]
         if batch:
-            yield _lines([[defused(cell) for cell in cells] for cells in batch])
+            yield lines(batch).encode()
         if len(batch) < BATCH:
             return
         after = batch[-1][0]
@@ -58,9 +56,3 @@ def _cell(row: _Row, name: str, numbers: dict[str, list[str]]) -> str:
         return "; ".join(numbers.get(row.id, ()))
     value = row._mapping[name]  # noqa: SLF001 - SQLAlchemy's own name for a row as a mapping
     return "" if value is None else str(value)
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""What customers' and contacts' files have in common: who writes, the audit, free ids, redirects, what looks alike.
+"""What customers' and contacts' files have in common: free ids, redirects, what looks alike.
 
 Law: a file is never deleted. One that was merged stays as a redirect to the living file, in one step (``merged_into``), however
 many merges there were. Each write has its row in the audit, in the same transaction.
@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, select, update
 
-from ctid.db.session import instant
-from ctid.db.tables import audit, contacts, counters, customers
-from ctid.domain.types import AgentId
+from ctid.db.tables import contacts, counters, customers
 
 
 class FileKind(StrEnum):
@@ -35,17 +33,6 @@ class NoSuchFile(LookupError):  # noqa: N818 - it is an answer
 
 class StaleFile(Exception):  # noqa: N818 - it is an answer
     """The file was changed by somebody else since the form was made."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """Who writes, from where, and when (Unix seconds)."""
-
-    user_id: int
-    user_name: str
-    agent: AgentId | None
-    address: str | None
-    at: float
 
 
 class Why(StrEnum):
@@ -74,19 +61,6 @@ class LooksAlike(Exception):  # noqa: N818 - it is an answer
     def __init__(self, matches: tuple[Match, ...]) -> None:
         super().__init__(f"{len(matches)} files look like it")
         self.matches = matches
-
-
-def note(connection: Connection, action: str, subject: str, by: Actor) -> None:
-    """A row in the audit: who did that to what, and when."""
-    row = {
-        "at": instant(by.at),
-        "user_id": by.user_id,
-        "user_name": by.user_name,
-        "action": action,
-        "subject": subject,
-        "address": by.address,
-    }
-    connection.execute(insert(audit).values(row))
 
 
 def next_id(connection: Connection, kind: FileKind) -> str:

@@ -1,7 +1,7 @@
 """A search over everything: customers, contacts, tickets and calls that fit what was typed.
 
 Law: one hop to the database, every query in it on an index and bounded. Who is named exactly (an id, a number) stands first,
-then what is weightiest (``ctid.desk.order``). What is looked for is text and stays text.
+then what is weightiest (``ctid.db.lists``). What is looked for is text and stays text.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, delete, false, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Table, delete, false, or_, select
 
 from ctid.db import cells, search, secrets
 from ctid.db.cells import BadCell, Cells
@@ -24,7 +23,7 @@ from ctid.db.contacts import keep_posts
 from ctid.db.csvfile import CsvLines, Line, lines_in, read_lines
 from ctid.db.customers import keep_pairs
 from ctid.db.numbers import normalise
-from ctid.db.session import reading, upsert, writing
+from ctid.db.session import Engine, reading, upsert, write
 from ctid.db.tables import agent_lines, agents, contact_numbers, contacts, customers, tickets
 from ctid.desk import likeness
 
@@ -115,7 +114,7 @@ _REQUIRED: dict[Kind, tuple[str, ...]] = {
 
 
 async def import_csv(
-    engine: AsyncEngine,
+    engine: Engine,
     kind: Kind,
     file: Path,
     site: Site,
@@ -125,15 +124,15 @@ async def import_csv(
 ) -> Imported:
     """Import the file's good lines, or with ``strict`` none unless all are good.
 
-    ``progress`` is called with the lines written and the lines to write. Raises ``CsvFault`` for a file that cannot be read as
-    that list at all.
+    ``progress`` is called, on whatever thread writes, with the lines written and the lines to write. Raises ``CsvFault`` for a
+    file that cannot be read as that list at all.
     """
     content = await asyncio.to_thread(read_lines, file, known=COLUMNS[kind], required=_REQUIRED[kind])
     return await _import(engine, kind, content, site, strict=strict, progress=progress)
 
 
 async def import_bytes(
-    engine: AsyncEngine, kind: Kind, name: str, content: bytes, site: Site, *, dry: bool = False
+    engine: Engine, kind: Kind, name: str, content: bytes, site: Site, *, dry: bool = False
 ) -> Imported:
     """The same of a file's bytes, which messages call ``name``. ``dry``: say what would come of it and write nothing."""
     lines = await asyncio.to_thread(lines_in, name, content, known=COLUMNS[kind], required=_REQUIRED[kind])
@@ -141,7 +140,7 @@ async def import_bytes(
 
 
 async def _import(
-    engine: AsyncEngine,
+    engine: Engine,
     kind: Kind,
     content: CsvLines,
     site: Site,
@@ -151,6 +150,41 @@ async def _import(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Imported:
     known = await _known(engine)
+    # On a thread: a long list is seconds of work, and in `ctid web` the screens of a whole site wait for the loop.
+    rows, bad, warnings = await asyncio.to_thread(_judge, kind, content, site, known)
+    if strict and bad:
+        return Imported(added=0, updated=0, bad=bad, warnings=warnings)
+    if not dry:
+        await _hash_pins(rows, known)
+        await _write(engine, kind, rows, strict=strict, progress=progress)
+    added = sum(row.values["id"] not in known.ids[kind] for row in rows)
+    return Imported(added=added, updated=len(rows) - added, bad=bad, warnings=warnings)
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+async def _known(engine: Engine) -> _Known:
+    known = _Known()
+    async with reading(engine) as connection:
+        for kind, table in _TABLES.items():
+            known.ids[kind] = set((await connection.scalars(select(table.c.id))).all())
+        for row in await connection.execute(select(agents.c.id, agents.c.pin_hash, agents.c.code)):
+            known.pins[row.id] = row.pin_hash
+            if row.code is not None:
+                known.agent_of_code[row.code] = row.id
+        for contact in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
+            known.customers_of[contact.id] = contact.customer_id
+        for kind, table in ((Kind.CUSTOMERS, customers), (Kind.CONTACTS, contacts)):
+            taken_up = select(table.c.id, table.c.merged_into).where(table.c.merged_into.is_not(None))
+            known.merged[kind] = {row.id: row.merged_into for row in await connection.execute(taken_up)}
+    return known
+
+
+def _judge(
+    kind: Kind, content: CsvLines, site: Site, known: _Known
+) -> tuple[list[_Row], tuple[BadLine, ...], tuple[str, ...]]:
+    """The good lines, the bad ones in their order, and what else is to be said."""
     bad = [BadLine(line=line, reason=reason) for line, reason in content.broken]
     warnings = [f"the column {name!r} is not known and was left out" for name in content.unknown_columns]
     rows: list[_Row] = []
@@ -167,34 +201,7 @@ async def _import(
         else:
             shown, taken = cells.shown(row.values["id"]), cells.shown(into)
             warnings.append(f"line {line.number}: {shown} was merged into {taken}; the line was left out")
-    bad.sort(key=lambda line: line.line)
-    if strict and bad:
-        return Imported(added=0, updated=0, bad=tuple(bad), warnings=tuple(warnings))
-    if not dry:
-        await _hash_pins(rows, known)
-        await _write(engine, kind, rows, strict=strict, progress=progress)
-    added = sum(row.values["id"] not in known.ids[kind] for row in rows)
-    return Imported(added=added, updated=len(rows) - added, bad=tuple(bad), warnings=tuple(warnings))
-
-
-# -- judging -----------------------------------------------------------------------------------------------------------
-
-
-async def _known(engine: AsyncEngine) -> _Known:
-    known = _Known()
-    async with reading(engine) as connection:
-        for kind, table in _TABLES.items():
-            known.ids[kind] = set((await connection.scalars(select(table.c.id))).all())
-        for row in await connection.execute(select(agents.c.id, agents.c.pin_hash, agents.c.code)):
-            known.pins[row.id] = row.pin_hash
-            if row.code is not None:
-                known.agent_of_code[row.code] = row.id
-        for contact in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
-            known.customers_of[contact.id] = contact.customer_id
-        for kind, table in ((Kind.CUSTOMERS, customers), (Kind.CONTACTS, contacts)):
-            taken_up = select(table.c.id, table.c.merged_into).where(table.c.merged_into.is_not(None))
-            known.merged[kind] = {row.id: row.merged_into for row in await connection.execute(taken_up)}
-    return known
+    return rows, tuple(sorted(bad, key=lambda line: line.line)), tuple(warnings)
 
 
 def _read(kind: Kind, line: Line, known: _Known, site: Site) -> _Row:
@@ -320,24 +327,27 @@ async def _hash_pins(rows: Iterable[_Row], known: _Known) -> None:
 
 
 async def _write(
-    engine: AsyncEngine, kind: Kind, rows: Sequence[_Row], *, strict: bool, progress: Callable[[int, int], None]
+    engine: Engine, kind: Kind, rows: Sequence[_Row], *, strict: bool, progress: Callable[[int, int], None]
 ) -> None:
     # Short transactions leave the daemon its turn; a strict import is one, so that it is done whole or not at all.
     step = max(len(rows), 1) if strict else BATCH
     for start in range(0, len(rows), step):
-        async with writing(engine) as connection:
+
+        def work(connection: Connection, start: int = start) -> None:
             for first in range(start, min(start + step, len(rows)), BATCH):
                 batch = rows[first : first + BATCH]
-                await _put(connection, _TABLES[kind], [row.values for row in batch])
-                await _keep_found(connection, kind, batch)
-                await _put_numbers(connection, [row for row in batch if row.numbers is not None])
-                await _put_lines(connection, [row for row in batch if row.lines is not None])
+                _put(connection, _TABLES[kind], [row.values for row in batch])
+                _keep_found(connection, kind, batch)
+                _put_numbers(connection, [row for row in batch if row.numbers is not None])
+                _put_lines(connection, [row for row in batch if row.lines is not None])
                 if (found_by := _FOUND_BY.get(kind)) is not None:
-                    await connection.run_sync(search.index, found_by, *(row.values["id"] for row in batch))
+                    search.index(connection, found_by, *(row.values["id"] for row in batch))
                 progress(first + len(batch), len(rows))
 
+        await write(engine, work)
 
-async def _put(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+
+def _put(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     # Rows of one file may still differ in their columns: a PIN left empty keeps the one stored.
     shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -349,32 +359,32 @@ async def _put(connection: AsyncConnection, table: Table, rows: Sequence[dict[st
         if "version" in table.c:  # whoever is writing there on an older one is told
             changed["version"] = table.c.version + 1
         update = statement.on_conflict_do_update(index_elements=[table.c.id], set_=changed, where=differs)
-        await connection.execute(update, alike)
+        connection.execute(update, alike)
 
 
-async def _keep_found(connection: AsyncConnection, kind: Kind, rows: Sequence[_Row]) -> None:
+def _keep_found(connection: Connection, kind: Kind, rows: Sequence[_Row]) -> None:
     """What hangs on the names and posts of these rows."""
     if kind is Kind.CUSTOMERS:
-        await connection.run_sync(keep_pairs, [(row.values["id"], row.values["name"]) for row in rows])
+        keep_pairs(connection, [(row.values["id"], row.values["name"]) for row in rows])
     if kind is Kind.CONTACTS:
-        await connection.run_sync(keep_posts, [row.values["id"] for row in rows], datetime.now(UTC))
+        keep_posts(connection, [row.values["id"] for row in rows], datetime.now(UTC))
 
 
-async def _put_numbers(connection: AsyncConnection, rows: Sequence[_Row]) -> None:
+def _put_numbers(connection: Connection, rows: Sequence[_Row]) -> None:
     ids = [row.values["id"] for row in rows]
-    await connection.execute(delete(contact_numbers).where(contact_numbers.c.contact_id.in_(ids)))
+    connection.execute(delete(contact_numbers).where(contact_numbers.c.contact_id.in_(ids)))
     new = [
         {"contact_id": row.values["id"], "number": number, "given": given, "position": position}
         for row in rows
         for position, (number, given) in enumerate(row.numbers or ())
     ]
     if new:
-        await connection.execute(contact_numbers.insert(), new)
+        connection.execute(contact_numbers.insert(), new)
 
 
-async def _put_lines(connection: AsyncConnection, rows: Sequence[_Row]) -> None:
+def _put_lines(connection: Connection, rows: Sequence[_Row]) -> None:
     ids = [row.values["id"] for row in rows]
-    await connection.execute(delete(agent_lines).where(agent_lines.c.agent_id.in_(ids)))
+    connection.execute(delete(agent_lines).where(agent_lines.c.agent_id.in_(ids)))
     new = [{"agent_id": row.values["id"], "line": line} for row in rows for line in row.lines or ()]
     if new:
-        await connection.execute(agent_lines.insert(), new)
+        connection.execute(agent_lines.insert(), new)

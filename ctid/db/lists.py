@@ -1,6 +1,7 @@
 """The desk's lists of tickets: mine, with me now, overdue, due today, nobody's, oldest, all; and by customer and category.
 
-Law: reads only, each on an index and bounded by a limit. What stands first is ``ctid.desk.order``'s rule, said here in SQL; a
+Law: reads only, each on an index and bounded by a limit. Wherever tickets stand in a row, the higher severity stands first,
+then the higher level of the customer; then what the list is named by: the time promised, age, in a search what is newest. A
 page goes on behind the last ticket seen, by what it was sorted by, so that nobody is left out or doubled when others come and
 go. Only "oldest" sorts by age alone: that is what it asks.
 """
@@ -218,9 +219,7 @@ def place(ticket: Listed, view: View) -> Place:
     return Place(severity=ticket.severity, level=ticket.level, at=at or 0.0, id=ticket.id)
 
 
-#: The order of work, as ``order.first_come`` has it.
-FIRST_COME = (tickets.c.severity.desc(), tickets.c.level.desc(), tickets.c.created_at, tickets.c.id)
-#: The order of a search, as ``order.newest`` has it.
+#: The order of a search.
 NEWEST = (tickets.c.severity.desc(), tickets.c.level.desc(), tickets.c.created_at.desc(), tickets.c.id)
 OWN = frozenset({View.MINE, View.TURN})
 _BY_PROMISE = frozenset({View.OVERDUE, View.TODAY})

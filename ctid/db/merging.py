@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Subquery, Table, delete, func, insert, select, update
 
 from ctid.db import search
+from ctid.db.audits import Actor, note
 from ctid.db.contacts import keep_posts
 from ctid.db.customers import CUSTOMER, customers_like, keep_pairs
-from ctid.db.files import TABLES, Actor, FileKind, Match, NoSuchFile, StaleFile, Why, note
+from ctid.db.files import TABLES, FileKind, Match, NoSuchFile, StaleFile, Why
 from ctid.db.session import Engine, insert_for, instant, read, write
 from ctid.db.tables import contact_numbers, contacts, customers, files_apart, posts, site_visits, tickets
 

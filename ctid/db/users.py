@@ -7,7 +7,6 @@ by somebody (``by``) has its row in the audit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -19,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ctid.db import secrets
 from ctid.db.audits import Actor, Changes, note
 from ctid.db.session import instant, maybe_seconds, reading, seconds, writing
-from ctid.db.tables import agents, api_tokens, audit, sessions, users
+from ctid.db.tables import agents, api_tokens, sessions, users
 from ctid.domain.types import AgentId
 
 SHORTEST_PASSWORD = 8
@@ -380,35 +379,6 @@ class Users:
             )
         )
         return await self._one(query)
-
-    # -- audit
-
-    async def note(
-        self,
-        action: str,
-        *,
-        at: float,
-        user: User | None = None,
-        user_name: str | None = None,
-        subject: str | None = None,
-        address: str | None = None,
-        context: Mapping[str, object] | None = None,
-    ) -> None:
-        """Keep who did what, like ``sign_in``, ``sign_in_refused`` or ``listen`` with the recording as ``subject``.
-
-        ``context`` is what the subject belonged to at that time, as JSON has it.
-        """
-        row = {
-            "at": instant(at),
-            "user_id": user.id if user else None,
-            "user_name": user.name if user else user_name,
-            "action": action,
-            "subject": subject,
-            "address": address,
-            "context": context,
-        }
-        async with writing(self._engine) as connection:
-            await connection.execute(insert(audit).values(row))
 
     async def _one(self, query: Select[Any]) -> User | None:
         async with reading(self._engine) as connection:

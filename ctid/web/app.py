@@ -50,7 +50,7 @@ from ctid.web.cursors import BadCursor
 from ctid.web.guards import Addressed, Bounded, Headed, Logged, Spoken
 from ctid.web.identity import SignInNeeded, user_of
 from ctid.web.room import Room, room, stored
-from ctid.web.shown import STATIC, page
+from ctid.web.shown import STATIC, by_htmx, page
 
 _TITLES = {
     400: say_later("That does not work"),
@@ -136,7 +136,7 @@ class _Static(StaticFiles):
 
 
 async def _to_sign_in(request: Request, _error: Exception) -> Response:
-    if request.headers.get("hx-request") == "true":
+    if by_htmx(request):
         return Response(status_code=204, headers={"hx-redirect": "/sign-in"})
     if request.method != "GET":
         return RedirectResponse("/sign-in", 303)

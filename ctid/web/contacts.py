@@ -23,14 +23,13 @@ from ctid.web.addresses import Text, known, plain
 from ctid.web.files import (
     NOTES,
     WHYS,
-    actor,
     changed_since,
     customer_field,
     line_of_time,
     number_field,
 )
 from ctid.web.forms import Fields
-from ctid.web.identity import OwnForm, SignedIn, signed_in
+from ctid.web.identity import OwnForm, SignedIn, actor, signed_in
 from ctid.web.roles import May, may
 from ctid.web.room import room
 from ctid.web.shown import page
@@ -96,7 +95,7 @@ async def ask_change(request: Request, file: OfAddress) -> Response:
 async def change(request: Request, user: SignedIn, file: OfAddress, form: OwnForm) -> Response:
     of = room(request)
     fields = Fields(form, of.zone)
-    draft, version = _draft(user, fields, file), fields.whole("version", least=1, most=2**31, required=True)
+    draft, version = _draft(user, fields, file), fields.version()
     if draft is None or version is None:
         return await _form(request, fields, file, status=422)
     try:
@@ -158,7 +157,7 @@ async def move(request: Request, user: SignedIn, file: OfAddress, form: OwnForm)
     left_at = _day(request, fields)
     customer = customer_field(fields, kind=LEAD)
     department, title, notes = fields.text("department"), fields.text("title"), fields.lines("notes")
-    version = fields.whole("version", least=1, most=2**31, required=True)
+    version = fields.version()
     if left_at is None or version is None or not fields.fine:
         return _move_form(request, fields, file, status=422)
     told = Move(left_at=left_at, customer=customer, department=department, title=title, notes=notes)

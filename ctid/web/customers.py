@@ -33,9 +33,9 @@ from ctid.languages import _, say_later
 from ctid.web import cursors
 from ctid.web.addresses import ROWS, Text, address, known
 from ctid.web.cursors import BadCursor
-from ctid.web.files import NOTES, WHYS, actor, changed_since, line_of_time
+from ctid.web.files import NOTES, WHYS, changed_since, line_of_time
 from ctid.web.forms import Fields, local_moment
-from ctid.web.identity import OwnForm, SignedIn, signed_in
+from ctid.web.identity import OwnForm, SignedIn, actor, signed_in
 from ctid.web.roles import May, may
 from ctid.web.room import room
 from ctid.web.shown import page
@@ -111,7 +111,7 @@ async def ask_change(request: Request, file: OfAddress) -> Response:
 async def change(request: Request, user: SignedIn, file: OfAddress, form: OwnForm) -> Response:
     of = room(request)
     fields = Fields(form, of.zone)
-    draft, version = _draft(user, fields), fields.whole("version", least=1, most=2**31, required=True)
+    draft, version = _draft(user, fields), fields.version()
     if draft is None or version is None:
         return _form(request, fields, file, status=422)
     try:

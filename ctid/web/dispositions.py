@@ -5,20 +5,18 @@ Law: for the agents the call rang, and supervisors. Written as often as they lik
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ctid.db.audits import Actor
 from ctid.db.call_notes import CallNote
 from ctid.db.users import User
 from ctid.languages import _
 from ctid.web.addresses import known
 from ctid.web.forms import LINES, Fields, options
-from ctid.web.identity import OwnForm, SignedIn, signed_in
+from ctid.web.identity import OwnForm, SignedIn, actor, signed_in
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all, page
 
@@ -50,7 +48,7 @@ async def asked(of: Room, pbx: str, call_id: str) -> dict[str, Any]:
 @router.post("/calls/{pbx}/{call_id}/disposition")
 async def write(request: Request, user: SignedIn, form: OwnForm, pbx: str, call_id: str) -> Response:
     """Keep it; the form again, saved or with what is wrong."""
-    of, now = room(request), time.time()
+    of = room(request)
     await _allowed(of, user, pbx, call_id)
     noted = await of.call_notes.of(pbx, call_id)
     fields = Fields(form, of.zone, name="disposition")
@@ -59,10 +57,9 @@ async def write(request: Request, user: SignedIn, form: OwnForm, pbx: str, call_
     notes = fields.lines("notes", most=LINES)
     if not fields.fine:
         return _form(request, pbx, call_id, fields, noted, status=422)
-    address = request.client.host if request.client else None
-    by = Actor(at=now, user_id=user.id, user_name=user.name, agent=user.agent_id, address=address)
+    by = actor(request, user)
     await of.call_notes.put(pbx, call_id, disposition, notes, by)
-    return _form(request, pbx, call_id, fields, noted, saved_at=now)
+    return _form(request, pbx, call_id, fields, noted, saved_at=by.at)
 
 
 async def _allowed(of: Room, user: User, pbx: str, call_id: str) -> None:

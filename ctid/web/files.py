@@ -1,4 +1,4 @@
-"""What the pages of customers and contacts share: who acts, and how a typed customer, a number or a likeness is read and shown.
+"""What the pages of customers and contacts share: how a typed customer, a number or a likeness is read and shown.
 
 Law: a typed name of a customer is one that is there if it is chosen from those found, or is the name of exactly one; else it is
 a new one.
@@ -6,7 +6,6 @@ a new one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,10 +15,9 @@ from starlette.requests import Request
 from ctid.db.books import Mark
 from ctid.db.contacts import NewCustomer, Number
 from ctid.db.customers import CUSTOMER
-from ctid.db.files import Actor, FileKind, Match, Why
+from ctid.db.files import FileKind, Match, Why
 from ctid.db.numbers import normalise
 from ctid.db.timelines import Moment, TimePlace, What, place_of
-from ctid.db.users import User
 from ctid.languages import _, say_later
 from ctid.web import cursors
 from ctid.web.addresses import ROWS, address
@@ -37,12 +35,6 @@ WHYS: Mapping[Why, str] = {
     Why.NAME: say_later("the same name"),
     Why.LIKE: say_later("a very similar name"),
 }
-
-
-def actor(request: Request, user: User) -> Actor:
-    """The user as the one who writes now."""
-    address = request.client.host if request.client else None
-    return Actor(user_id=user.id, user_name=user.name, agent=user.agent_id, address=address, at=time.time())
 
 
 def customer_field(fields: Fields, *, kind: str = CUSTOMER) -> str | NewCustomer | None:

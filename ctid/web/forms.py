@@ -19,6 +19,8 @@ LINE: Final = 200
 LINES: Final = 4000
 #: The site's own keys: ids of agents, customers, contacts, tickets and calls.
 KEY: Final = 200
+#: Its successor, too, is a number every database takes.
+_LATEST_VERSION: Final = 10**9
 _MOMENT = "%Y-%m-%dT%H:%M"
 #: Seconds a browser may add to a local time where the field held some.
 _MOMENTS = (_MOMENT, "%Y-%m-%dT%H:%M:%S")
@@ -84,6 +86,10 @@ class Fields:
             return int(said)
         self.refuse(name, _("Write a whole number from %(least)s to %(most)s.") % {"least": least, "most": most})
         return None
+
+    def version(self, name: str = "version") -> int | None:
+        """The version of a row that the form was made from; a form without one is none of ours."""
+        return self.whole(name, least=1, most=_LATEST_VERSION, required=True)
 
     def moment(self, name: str, *, required: bool = False) -> float | None:
         """A local date and time of the site's zone, as Unix seconds. Of an hour that comes twice it is the first."""

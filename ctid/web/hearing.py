@@ -21,6 +21,7 @@ from ctid.db.recordings import LISTEN, Heard
 from ctid.db.users import User
 from ctid.domain.types import RecordingRecord, RecordingState
 from ctid.languages import _
+from ctid.web.identity import actor
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 from ctid.web.sounds import media_type
@@ -106,7 +107,5 @@ async def _note(request: Request, user: User, heard: Heard, *, download: bool) -
     first_byte = request.headers.get("range", "bytes=0-").replace(" ", "").partition("=")[2].partition("-")[0]
     if not download and not of.listens.is_new(user.id, heard.id, from_start=first_byte == "0", now=time.monotonic()):
         return
-    address = request.client.host if request.client else None
     context = {"pbx": heard.pbx, "call": heard.call_id, "tickets": list(heard.tickets)}
-    action = DOWNLOAD if download else LISTEN
-    await of.users.note(action, at=time.time(), user=user, subject=heard.id, address=address, context=context)
+    await of.audits.add(DOWNLOAD if download else LISTEN, heard.id, actor(request, user), context)

@@ -68,8 +68,12 @@ def allowed(what: May) -> Callable[[User], Awaitable[User]]:
 
 def actor(request: Request, user: User) -> Actor:
     """The user as who writes, now and from where they are."""
-    address = request.client.host if request.client else None
-    return Actor(at=time.time(), user_id=user.id, user_name=user.name, agent=user.agent_id, address=address)
+    return Actor(at=time.time(), user_id=user.id, user_name=user.name, agent=user.agent_id, address=address_of(request))
+
+
+def address_of(request: Request) -> str | None:
+    """Where the request comes from."""
+    return request.client.host if request.client else None
 
 
 def cookie_name(of: Room) -> str:

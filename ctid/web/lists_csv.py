@@ -6,9 +6,9 @@ Law: nothing is written before somebody has seen the preview and said yes. What 
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -19,8 +19,8 @@ from ctid.db.importing import Imported, Kind, Site, import_bytes
 from ctid.db.users import User
 from ctid.languages import _
 from ctid.web.guards import LARGEST_LIST
-from ctid.web.identity import OwnForm, OwnUpload, SignedIn, signed_in
-from ctid.web.roles import May, may
+from ctid.web.identity import OwnForm, OwnUpload, SignedIn, actor, allowed, signed_in
+from ctid.web.roles import May
 from ctid.web.room import Room, room
 from ctid.web.shown import page
 from ctid.web.uploads import Upload
@@ -31,6 +31,7 @@ SHOWN = 200
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
 Lists = Literal["customers", "contacts"]
+Importer = Annotated[User, Depends(allowed(May.IMPORT_LISTS))]
 
 
 @router.get("/customers.csv")
@@ -46,22 +47,19 @@ async def contacts_out(request: Request, user: SignedIn) -> Response:
 
 async def _out(request: Request, user: User, kind: Lists) -> Response:
     of = room(request)
-    address = request.client.host if request.client else None
-    await of.users.note("list_exported", at=time.time(), user=user, subject=kind, address=address)
+    await of.audits.add("list_exported", kind, actor(request, user))
     headers = {"content-disposition": f'attachment; filename="{kind}.csv"', "cache-control": "no-store"}
     return StreamingResponse(export(of.engine, Kind(kind)), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/{kind}/import")
-async def ask(request: Request, user: SignedIn, kind: Lists) -> Response:
-    _supervisors(user)
+async def ask(request: Request, _user: Importer, kind: Lists) -> Response:
     return _page(request, kind)
 
 
 @router.post("/{kind}/import")
-async def look(request: Request, user: SignedIn, kind: Lists, form: OwnUpload) -> Response:
+async def look(request: Request, user: Importer, kind: Lists, form: OwnUpload) -> Response:
     """What would come of the uploaded file, line by line."""
-    _supervisors(user)
     of, file = room(request), form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
         return _page(request, kind, said=_("Choose a file."), status=422)
@@ -77,17 +75,15 @@ async def look(request: Request, user: SignedIn, kind: Lists, form: OwnUpload) -
 
 
 @router.post("/{kind}/import/confirm")
-async def bring(request: Request, user: SignedIn, kind: Lists, form: OwnForm) -> Response:
+async def bring(request: Request, user: Importer, kind: Lists, form: OwnForm) -> Response:
     """Import the good lines of what was looked at."""
-    _supervisors(user)
-    of, key, now = room(request), form.get("key"), time.time()
-    kept = of.uploads.take(key if isinstance(key, str) else "", user_id=user.id, kind=Kind(kind), at=now)
+    of, key = room(request), form.get("key")
+    kept = of.uploads.take(key if isinstance(key, str) else "", user_id=user.id, kind=Kind(kind), at=time.time())
     if kept is None:
         return _page(request, kind, said=_("The uploaded list is no longer kept; choose the file again."), status=409)
     done = await import_bytes(of.engine, Kind(kind), kept.name, kept.content, _site(of))
-    address = request.client.host if request.client else None
     subject = f"{kind}: {done.added} new, {done.updated} known, {len(done.bad)} bad, {kept.name}"
-    await of.users.note("list_imported", at=now, user=user, subject=subject, address=address)
+    await of.audits.add("list_imported", subject, actor(request, user))
     return _page(request, kind, name=kept.name, seen=done, done=True)
 
 
@@ -120,8 +116,3 @@ def _page(
 def _site(of: Room) -> Site:
     routing = of.settings.routing
     return Site(country=routing.country, timezone=of.zone, outside_prefix=routing.outside_prefix)
-
-
-def _supervisors(user: User) -> None:
-    if not may(user, May.IMPORT_LISTS):
-        raise HTTPException(403, _("Only supervisors import lists."))

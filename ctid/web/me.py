@@ -23,7 +23,7 @@ from ctid.languages import LANGUAGES, _, ngettext
 from ctid.web.addresses import plain
 from ctid.web.forms import Fields
 from ctid.web.guards import LANGUAGE_COOKIE
-from ctid.web.identity import OwnForm, SignedIn, actor, cookie_name, https, user_of
+from ctid.web.identity import OwnForm, SignedIn, actor, address_of, cookie_name, https, user_of
 from ctid.web.room import room
 from ctid.web.shown import THEME_COOKIE, THEMES, page
 from ctid.web.sign_in import inside
@@ -73,7 +73,7 @@ async def set_taste(request: Request, user: SignedIn, form: OwnForm) -> Response
 async def set_password(request: Request, user: SignedIn, form: OwnForm) -> Response:
     """A new password for who knows the old one; ends the user's other sessions."""
     of, now = room(request), time.time()
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request) or "unknown"
     fields = Fields(form, of.zone, name="password")
     new = new_password(fields, "new", "again")
     if fields.fine and of.failures.wait_seconds(user.name, address, now) > 0:

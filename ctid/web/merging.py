@@ -14,26 +14,24 @@ from starlette.responses import RedirectResponse, Response
 
 from ctid.db.files import FileKind, NoSuchFile, StaleFile
 from ctid.db.merging import MergeFault, Side
-from ctid.db.users import User
 from ctid.languages import _
 from ctid.web.addresses import Text, address, known
-from ctid.web.files import WHYS, actor
+from ctid.web.files import WHYS
 from ctid.web.forms import Fields
-from ctid.web.identity import OwnForm, SignedIn, signed_in
-from ctid.web.roles import May, may
+from ctid.web.identity import OwnForm, SignedIn, actor, allowed
+from ctid.web.roles import May
 from ctid.web.room import room
 from ctid.web.shown import page
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(allowed(May.MERGE_FILES))])
 
 Files = Literal["customers", "contacts"]
 _KINDS = {"customers": FileKind.CUSTOMER, "contacts": FileKind.CONTACT}
 
 
 @router.get("/duplicates")
-async def suspects(request: Request, user: SignedIn, after: Text = "") -> Response:
+async def suspects(request: Request, after: Text = "") -> Response:
     """Pairs of files that may be one."""
-    _supervisors(user)
     start = known(after, _("There is no such page.")) or None
     pairs, last = await room(request).merging.suspects(after=start)
     older = address("/duplicates", {"after": last}) if last else None
@@ -44,7 +42,6 @@ async def suspects(request: Request, user: SignedIn, after: Text = "") -> Respon
 @router.post("/duplicates/apart")
 async def apart(request: Request, user: SignedIn, form: OwnForm) -> Response:
     """Two files are not one."""
-    _supervisors(user)
     fields = Fields(form, room(request).zone)
     kind = fields.choice("kind", tuple(FileKind), required=True)
     one, other = fields.key("one", required=True), fields.key("other", required=True)
@@ -55,9 +52,8 @@ async def apart(request: Request, user: SignedIn, form: OwnForm) -> Response:
 
 
 @router.get("/{files}/{key}/merge")
-async def ask(request: Request, user: SignedIn, files: Files, key: str, into: Text = "") -> Response:
+async def ask(request: Request, files: Files, key: str, into: Text = "") -> Response:
     """What would move; without ``into``, which file is to take this one up."""
-    _supervisors(user)
     if not into:
         name = await _name(request, files, known(key, ""))
         return page(request, "merge.html", files=files, key=known(key, ""), name=name, gone=None, kept=None, said=None)
@@ -68,15 +64,12 @@ async def ask(request: Request, user: SignedIn, files: Files, key: str, into: Te
 @router.post("/{files}/{key}/merge")
 async def merge(request: Request, user: SignedIn, files: Files, key: str, form: OwnForm) -> Response:
     """Make two files one, as it was shown."""
-    _supervisors(user)
     fields = Fields(form, room(request).zone)
     into = fields.key("into", required=True) or ""
-    versions = tuple(
-        fields.whole(name, least=1, most=2**31, required=True) or 0 for name in ("version", "into_version")
-    )
+    versions = fields.version() or 0, fields.version("into_version") or 0
     kind = _KINDS[files]
     try:
-        await room(request).merging.merge(kind, known(key, ""), into, (versions[0], versions[1]), actor(request, user))
+        await room(request).merging.merge(kind, known(key, ""), into, versions, actor(request, user))
     except StaleFile:
         gone, kept = await _both(request, files, key, into)
         said = _("Somebody has changed one of the two since. Look again at what would move.")
@@ -106,8 +99,3 @@ def _refused(fault: NoSuchFile | MergeFault) -> HTTPException:
     if isinstance(fault, NoSuchFile):
         return HTTPException(404, _("There is no such file."))
     return HTTPException(422, _("These two cannot be merged: choose two different files that were not merged yet."))
-
-
-def _supervisors(user: User) -> None:
-    if not may(user, May.MERGE_FILES):
-        raise HTTPException(403, _("Only supervisors merge files."))

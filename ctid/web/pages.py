@@ -20,7 +20,7 @@ from ctid.web.addresses import ROWS, Text, a_day, address, known, plain
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.roles import May, may
 from ctid.web.room import room
-from ctid.web.shown import page
+from ctid.web.shown import by_htmx, page
 
 LIVE = "live"
 LISTENS = 20
@@ -60,7 +60,7 @@ async def calls(
     last = Mark(at=shown[-1].started_at, id=shown[-1].id) if len(rows) > ROWS else None
     return page(
         request,
-        "_calls.html" if request.headers.get("hx-request") == "true" else "calls.html",
+        "_calls.html" if by_htmx(request) else "calls.html",
         calls=shown,
         on=on,
         is_today=on == of.today(),
@@ -122,7 +122,7 @@ async def callbacks(request: Request, state: Text = "", text: Text = "", after: 
     chosen = ({"state": wanted.value} if wanted else {}) | ({"text": looked_for} if looked_for else {})
     return page(
         request,
-        "_callbacks.html" if request.headers.get("hx-request") == "true" else "callbacks.html",
+        "_callbacks.html" if by_htmx(request) else "callbacks.html",
         callbacks=shown,
         states=tuple(CallbackState),
         wanted=wanted,

@@ -18,9 +18,9 @@ from ctid.db.files import FileKind, LooksAlike, Match, NoSuchFile
 from ctid.db.numbers import normalise
 from ctid.languages import _
 from ctid.web.addresses import Text, plain
-from ctid.web.files import WHYS, actor, customer_field, match_json, number_field
+from ctid.web.files import WHYS, customer_field, match_json, number_field
 from ctid.web.forms import Fields
-from ctid.web.identity import OwnForm, SignedIn, signed_in
+from ctid.web.identity import OwnForm, SignedIn, actor, signed_in
 from ctid.web.room import room
 from ctid.web.shown import page
 

@@ -54,6 +54,11 @@ def page(request: Request, template: str, /, *, status: int = 200, **values: obj
     return HTMLResponse(text, status)
 
 
+def by_htmx(request: Request) -> bool:
+    """Whether htmx asks, which wants a piece of the page."""
+    return request.headers.get("hx-request") == "true"
+
+
 def theme(request: Request, user: User | None) -> str | None:
     """Light or dark where somebody chose it; ``None`` leaves it to the system."""
     chosen = user.theme if user else request.cookies.get(THEME_COOKIE)

@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from structlog import get_logger
 
+from ctid.db.audits import Actor
 from ctid.languages import _, ngettext
 from ctid.web.addresses import plain
-from ctid.web.identity import OwnForm, cookie_name, form_secret, https, user_of
+from ctid.web.identity import OwnForm, actor, address_of, cookie_name, form_secret, https, user_of
 from ctid.web.room import Room, room
 from ctid.web.shown import page
 
@@ -38,7 +39,7 @@ async def ask(request: Request, next: str = "/") -> Response:  # noqa: A002 - th
 async def sign_in(request: Request, form: OwnForm) -> Response:
     of, now = room(request), time.time()
     name, password, after = plain(_field(form, "name")), _field(form, "password"), _field(form, "next")
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request) or "unknown"
     wait = of.failures.wait_seconds(name, address, now)
     if wait > 0:
         minutes = max(1, round(wait / 60))
@@ -60,14 +61,15 @@ async def sign_in(request: Request, form: OwnForm) -> Response:
     async with of.sign_ins:
         user = await of.users.verify(name, password)
     if user is None:
-        await of.users.note("sign_in_refused", at=now, user_name=name[:100], address=address)
+        refused = Actor(at=now, user_name=name[:100], address=address_of(request))
+        await of.audits.add("sign_in_refused", None, refused)
         return _sign_in_page(request, after, _("Name or password is wrong."), name, status=401)
     of.failures.succeeded(name, address)
     old = request.cookies.get(cookie_name(of))
     if old:
         await of.users.close_session(old)
     token = await of.users.open_session(user, at=now, seconds=SESSION_SECONDS, address=address)
-    await of.users.note("sign_in", at=now, user=user, address=address)
+    await of.audits.add("sign_in", None, actor(request, user))
     _log.info("signed in", user=user.name, role=user.role.value)
     response = RedirectResponse(inside(after), 303)
     _set_cookie(response, of, cookie_name(of), token, SESSION_SECONDS)
@@ -82,8 +84,7 @@ async def sign_out(request: Request, form: OwnForm) -> Response:  # noqa: ARG001
     if token:
         await of.users.close_session(token)
     if user is not None:
-        address = request.client.host if request.client else None
-        await of.users.note("sign_out", at=time.time(), user=user, address=address)
+        await of.audits.add("sign_out", None, actor(request, user))
         of.sockets.look_again(user.id)
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(cookie_name(of), path="/", secure=https(of), httponly=True, samesite="lax")

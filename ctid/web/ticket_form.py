@@ -65,7 +65,7 @@ async def write(request: Request, user: SignedIn, form: OwnForm, ticket_id: str)
     of, now = room(request), time.time()
     ticket = await _ticket(of, ticket_id)
     fields = Fields(form, of.zone, name="ticket")
-    version = fields.whole("version", least=1, most=2**31 - 1, required=True)
+    version = fields.version()
     changes = _changes(fields, ticket, of, now)
     if not fields.fine or version is None:
         return await _form(request, user, ticket, fields, status=422)

@@ -6,11 +6,9 @@ A file holds what the list shows, all of it, and nothing a spreadsheet would tak
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException
@@ -18,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ctid.calljson import iso
-from ctid.db.csvfile import defused
+from ctid.db.csvfile import MARK, lines
 from ctid.db.lists import ANY, COUNTED, OWN, STATUSES, Asked, Listed, Lists, View, place
 from ctid.db.reports import bounds
 from ctid.db.users import User
 from ctid.languages import _, say_later
 from ctid.web import cursors
 from ctid.web.addresses import ROWS, Text, address, plain
-from ctid.web.identity import SignedIn, signed_in
+from ctid.web.identity import SignedIn, actor, signed_in
 from ctid.web.room import Room, room
-from ctid.web.shown import may_see_all, page
+from ctid.web.shown import by_htmx, may_see_all, page
 
 TABS: Final[Mapping[str, str]] = {
     View.MINE: say_later("Mine"),
@@ -100,7 +98,7 @@ async def tickets(
     last = cursors.write_place(place(shown[-1], asked.view)) if len(rows) > ROWS else None
     return page(
         request,
-        "_tickets.html" if request.headers.get("hx-request") == "true" else "tickets.html",
+        "_tickets.html" if by_htmx(request) else "tickets.html",
         tickets=shown,
         categories=await of.lists.categories(),
         customer=await of.books.customer(asked.customer_id),
@@ -123,10 +121,9 @@ async def as_file(
     of = room(request)
     now = time.time()
     asked = _asked(chosen, user, of, now)
-    come_from = request.client.host if request.client else None
-    await of.users.note("list_exported", at=now, user=user, subject=f"tickets: {asked.view}", address=come_from)
+    await of.audits.add("list_exported", f"tickets: {asked.view}", actor(request, user))
     headers = {"content-disposition": f'attachment; filename="tickets-{asked.view}-{of.today().isoformat()}.csv"'}
-    return StreamingResponse(_lines(of.lists, asked), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(_file(of.lists, asked), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 async def _grouped(request: Request, lists: Lists, common: dict[str, Any], after: str) -> Response:
@@ -175,11 +172,11 @@ def _asked(chosen: Filters, user: User, of: Room, now: float) -> Asked:
     )
 
 
-async def _lines(lists: Lists, asked: Asked) -> AsyncIterator[str]:
-    yield "\ufeff" + _line(_COLUMNS)  # a spreadsheet then reads the signs as UTF-8
+async def _file(lists: Lists, asked: Asked) -> AsyncIterator[str]:
+    yield MARK + lines([_COLUMNS])
     after = None
     while rows := await lists.tickets(asked, limit=BATCH, after=after):
-        yield "".join(_line(_cells(row)) for row in rows)
+        yield lines(_cells(row) for row in rows)
         after = place(rows[-1], asked.view)
 
 
@@ -188,13 +185,6 @@ def _cells(ticket: Listed) -> Sequence[str]:
         value = getattr(ticket, name)
         if value is None:
             return ""
-        text = iso(value) or "" if name.endswith("_at") else str(value)
-        return defused(text)
+        return iso(value) or "" if name.endswith("_at") else str(value)
 
     return [cell(name) for name in _COLUMNS]
-
-
-def _line(cells: Sequence[str]) -> str:
-    line = StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()

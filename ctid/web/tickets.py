@@ -178,7 +178,7 @@ async def rewrite(request: Request, user: SignedIn, form: OwnForm, ticket_id: st
     of, now = room(request), time.time()
     found = (await _story(of, ticket_id)).ticket
     fields = Fields(form, of.zone, name="edit")
-    version = fields.whole("version", least=1, most=2**31 - 1, required=True)
+    version = fields.version()
     written = _written(fields, of, found)
     if not fields.fine or version is None:
         return await _edit(request, user, found, fields, status=422)
@@ -204,7 +204,7 @@ async def act(request: Request, user: SignedIn, form: OwnForm, ticket_id: str, a
         raise HTTPException(404, _("There is no such page."))
     story = await _story(of, ticket_id)
     fields = Fields(form, of.zone, name=action)
-    version = fields.whole("version", least=1, most=2**31 - 1, required=True)
+    version = fields.version()
     changes = ACTIONS[action][1](fields, await of.names())
     if not fields.fine or version is None:
         return await _page(request, user, story, fields, status=422)

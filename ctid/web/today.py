@@ -21,7 +21,7 @@ from ctid.db.users import User
 from ctid.web.addresses import Text, a_day
 from ctid.web.identity import SignedIn, signed_in
 from ctid.web.room import Room, room
-from ctid.web.shown import may_see_all, page
+from ctid.web.shown import by_htmx, may_see_all, page
 
 #: Agents a chart has bars for; the table has all.
 BARS = 30
@@ -47,7 +47,7 @@ async def today(request: Request, user: SignedIn, day: Text = "") -> Response:
     busy = [one for one in found.half_hours if one.answered or one.lost]
     return page(
         request,
-        "_today.html" if request.headers.get("hx-request") == "true" else "today.html",
+        "_today.html" if by_htmx(request) else "today.html",
         figures=found,
         busy=busy,
         answered=sum(one.answered for one in busy),

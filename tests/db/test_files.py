@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from ctid.db import session
+from ctid.db.audits import Actor
 from ctid.db.callers import Callers
 from ctid.db.contacts import ContactDraft, Contacts, Move, NewCustomer, NothingToLeave, Number, TooManyNumbers
-from ctid.db.csvfile import defused, plain
+from ctid.db.csvfile import defused, lines, plain
 from ctid.db.customers import CustomerDraft, Customers, VisitDraft
 from ctid.db.exporting import export
-from ctid.db.files import Actor, FileKind, LooksAlike, NoSuchFile, StaleFile, Why
+from ctid.db.files import FileKind, LooksAlike, NoSuchFile, StaleFile, Why
 from ctid.db.importing import Kind, import_bytes
 from ctid.db.merging import MergeFault, Merging
 from ctid.db.tables import audit, calls, contact_numbers, contacts, customers, posts
@@ -23,7 +24,7 @@ from ctid.db.timelines import Timelines, What, place_of
 from tests.db.site import NOON, PBX, add_agents, add_ticket
 from tests.db.test_importing import SITE
 
-BY = Actor(user_id=1, user_name="liwei", agent=None, address=None, at=NOON)
+BY = Actor(at=NOON, user_id=1, user_name="liwei")
 DAY = 86_400.0
 
 
@@ -239,6 +240,10 @@ async def test_an_import_moves_a_person_leaves_merged_files_alone_and_follows_re
 
 
 CELL = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20).map(str.strip)
+
+
+def test_no_list_has_a_cell_that_begins_a_formula_not_even_in_full_width() -> None:
+    assert lines([["=1+1", "\uff1d1", "a,b", "-3"]]) == "'=1+1,'\uff1d1,\"a,b\",'-3\r\n"
 
 
 @given(st.text(max_size=10) | CELL.map(lambda cell: "=" + cell) | st.sampled_from(["'", "''=", "'+1", "-", "@x"]))

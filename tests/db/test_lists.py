@@ -10,7 +10,6 @@ from ctid.db import search, session
 from ctid.db.lists import ANY, COUNTED, Asked, Lists, View, _conditions, _sorted, place
 from ctid.db.search import Kind
 from ctid.db.tables import tickets
-from ctid.desk import order
 from tests.db.site import NOON, add_agents, add_contact, add_customer, add_ticket
 
 DAY = 86_400
@@ -90,7 +89,7 @@ async def test_the_open_tickets_are_counted_by_customer_and_by_category(desk):
     assert await desk.categories() == ["pump"]
 
 
-async def test_a_list_in_sql_stands_in_the_order_of_the_rule(engine):
+async def test_the_severest_stand_first_then_the_highest_level_then_who_waits_longest(engine):
     await add_customer(engine, "c1", level=1)
     pick = random.Random(3)
     for n in range(5):
@@ -100,7 +99,7 @@ async def test_a_list_in_sql_stands_in_the_order_of_the_rule(engine):
         await put(engine, f"t{n:02}", at=at, severity=pick.randint(1, 5), contact_id=f"p{pick.randrange(5)}")
     shown = await Lists(engine).tickets(asked(View.ALL), limit=100)
     assert len({(one.severity, one.level) for one in shown}) > 10
-    assert shown == sorted(shown, key=order.first_come)
+    assert shown == sorted(shown, key=lambda one: (-one.severity, -one.level, one.created_at, one.id))
 
 
 @pytest.mark.parametrize("view", [View.ALL, View.OLDEST, View.OVERDUE])

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import event, insert, update
 
 from ctid.db import session
+from ctid.db.audits import Actor, Audits
 from ctid.db.recordings import MOST, Recordings
 from ctid.db.tables import recording_tickets, recordings, tickets
-from ctid.db.users import Users
 from ctid.domain.types import RecordingState
 from tests.web.site import seed
 
@@ -61,10 +61,10 @@ async def test_a_page_of_recordings_is_three_statements_however_many_there_are(e
 
 
 async def test_who_listened_is_told_the_newest_first(engine) -> None:
-    users = Users(engine)
+    audits = Audits(engine)
     for at, name in ((100.0, "ann"), (200.0, "bob"), (300.0, "cat")):
-        await users.note("listen", at=at, user_name=name, subject="pbx-call-1", address="10.0.0.1")
-    await users.note("listen", at=250.0, user_name="dan", subject="other")
-    await users.note("sign_in", at=260.0, user_name="eve", subject="pbx-call-1")
+        await audits.add("listen", "pbx-call-1", Actor(at=at, user_name=name, address="10.0.0.1"))
+    await audits.add("listen", "other", Actor(at=250.0, user_name="dan"))
+    await audits.add("sign_in", "pbx-call-1", Actor(at=260.0, user_name="eve"))
     told = await Recordings(engine).listens(["pbx-call-1"], limit=2)
     assert [(one.user, one.at) for one in told] == [("cat", 300.0), ("bob", 200.0)]

@@ -128,8 +128,9 @@ async def test_whatever_is_asked_of_nobody_is_one_line(people, what):
 
 async def test_who_listened_is_kept(engine, people):
     user = await people.verify("anna", PASSWORD)
-    await people.note("listen", at=NOON, user=user, subject="r1", address="127.0.0.1")
-    await people.note("sign_in_refused", at=NOON + 1, user_name="mallory\0")
+    audits = Audits(engine)
+    await audits.add("listen", "r1", Actor(at=NOON, user_id=user.id, user_name=user.name, address="127.0.0.1"))
+    await audits.add("sign_in_refused", None, Actor(at=NOON + 1, user_name="mallory\0"))
     async with session.reading(engine) as connection:
         rows = (await connection.execute(select(audit).order_by(audit.c.at))).all()
     assert [(r.user_name, r.action, r.subject) for r in rows] == [
@@ -179,7 +180,7 @@ async def test_a_removed_user_is_out_and_the_audit_keeps_the_name(engine, people
     user = await people.verify("anna", PASSWORD)
     session_token = await people.open_session(user, at=NOON, seconds=60)
     token = await people.create_token("anna", "wall", at=NOON)
-    await people.note("sign_in", at=NOON, user=user)
+    await Audits(engine).add("sign_in", None, Actor(at=NOON, user_id=user.id, user_name=user.name))
     await people.remove("anna", by=Actor(at=NOON, user_name="root"))
     assert await people.by_session(session_token, at=NOON) is None
     assert await people.by_token(token) is None

@@ -21,6 +21,14 @@ def test_a_line_of_text_is_one_line_whatever_was_pasted_into_it() -> None:
     assert fields(name="  陈小明\r\n\x00 \t经理 ").text("name") == "陈小明 经理"
 
 
+def test_a_version_that_no_database_could_count_on_from_is_none() -> None:
+    assert fields(version="7").version() == 7
+    for wrong in ("", "0", "-1", "x", str(2**31 - 1), str(2**31)):
+        form = fields(version=wrong)
+        assert form.version() is None
+        assert not form.fine
+
+
 def test_several_lines_keep_their_breaks_and_lose_control_characters() -> None:
     assert fields(what="first\r\nsecond\x1b[31m\rthird\n\n").lines("what") == "first\nsecond [31m\nthird"
 
