@@ -192,6 +192,26 @@ async def test_keys_wait_for_a_word_that_is_being_composed_and_the_question_mark
         await expect(page.locator("#keys")).to_be_visible()
 
 
+async def test_what_was_not_saved_stands_in_its_ticket_again_after_a_reload(ready: Web, browser: Browser) -> None:
+    async with sit(browser, ready) as page:
+        await idle(ready, page)
+        await page.locator("#home a.in-place").first.click()
+        await page.locator("#ticket-form [name=asked]").fill("half a sentence, 写了一半")
+        await page.reload()
+        await page.get_by_role("tab", name="T12").click()
+        await expect(page.locator("#ticket-form [name=asked]")).to_have_value("half a sentence, 写了一半")
+        await expect(page.locator("#ticket-form [data-slot=said]")).to_have_text("What you had not saved is back.")
+
+
+async def test_where_a_browser_has_no_notifications_that_stands_in_place_of_the_button(
+    ready: Web, browser: Browser
+) -> None:
+    async with sit(browser, ready, script="delete window.Notification;") as page:
+        await page.locator("#signals summary").click()
+        await expect(page.locator("#signals [data-slot=notify]")).to_have_text("Notifications need https.")
+        await expect(page.locator("#notify")).to_be_hidden()
+
+
 @pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh-CN", "dark")])
 async def test_nobody_is_shut_out_and_hostile_names_are_text(
     ready: Web, browser: Browser, language: str, theme: str
