@@ -38,7 +38,7 @@ _log = get_logger(__name__)
 #: A broker that does not answer for this long is taken for gone (its keep-alive); in seconds.
 KEEPALIVE = 10
 _CONNECT_SECONDS = 10.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _REFUSED_PAUSE = 30.0
 _FAREWELL_SECONDS = 2.0
 _POP_SLACK_SECONDS = 10.0

@@ -23,7 +23,7 @@ from ctid.config import Mqtt
 from ctid.mqtt.topics import Message
 
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 15.0
+LONGEST_PAUSE = 5.0
 LARGEST = 256 * 1024
 #: Messages aiomqtt may hold for us; past it new ones are lost, and the next that comes of an agent mends their view.
 QUEUED = 10_000

@@ -148,6 +148,25 @@ async def picked_up(centre: Centre, number: str) -> None:
             await picking.ended()
 
 
+async def chosen_from_a_screen(centre: Centre, number: str) -> None:
+    for agent in centre.agents:
+        await centre.listener.command(agent, "pause", reason="meeting")
+    async with centre.site.call(number) as placed:
+        call = await centre.waits(number)
+        answer = await centre.listener.command("agent2", "pickup", call_id=call["id"])
+        assert answer["ok"], answer
+        await centre.talks("agent2", call["id"])
+        await placed.hang_up()
+
+
+async def called_by_a_click(centre: Centre, number: str) -> None:
+    site = centre.site
+    async with SippAgent(site.folder / "sipp", "customer", site.asterisk.trunk_port, talk=0.5):
+        answer = await centre.listener.command("agent3", "dial", number=number)
+        assert answer["ok"], answer
+        await in_the_books(centre, number)
+
+
 CASES = {
     "least talk": Case(
         scene=served,
@@ -224,6 +243,22 @@ CASES = {
         outcome=Outcome.FAILED,
         via=Via.DIRECT,
         results=(LegResult.FAILED, LegResult.FAILED),
+    ),
+    "chosen": Case(
+        scene=chosen_from_a_screen,
+        number="02155700014",
+        outcome=Outcome.ANSWERED,
+        via=Via.CTID,
+        results=(LegResult.ANSWERED,),
+        rules=(Rule.PICKED,),
+    ),
+    "called": Case(
+        scene=called_by_a_click,
+        number="02155700015",
+        outcome=Outcome.ANSWERED,
+        via=Via.CTID,
+        results=(LegResult.ANSWERED, LegResult.ANSWERED),
+        rules=(Rule.DIALLED,),
     ),
     "pick-up": Case(scene=picked_up, number="*8", outcome=Outcome.MERGED, via=Via.DIRECT),
     "ctid dead": Case(
