@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ctid.db.call_notes import CallNote
+from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.users import User
 from ctid.languages import _
 from ctid.web.addresses import known
@@ -63,7 +64,13 @@ async def write(request: Request, user: SignedIn, form: OwnForm, pbx: str, call_
 
 
 async def _allowed(of: Room, user: User, pbx: str, call_id: str) -> None:
-    known(pbx + call_id, _("There is no such call."))
+    no_such = _("There is no such call.")
+    try:
+        found = await of.calls.one(known(f"{pbx}/{call_id}", no_such))
+    except (NoSuchCall, SeveralCalls):
+        raise HTTPException(404, no_such) from None
+    if found.id != call_id:  # the beginning of another's
+        raise HTTPException(404, no_such)
     if not await may_note(of, user, pbx, call_id):
         raise HTTPException(403, _("That is for the agents this call rang."))
 

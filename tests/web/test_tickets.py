@@ -296,6 +296,10 @@ async def test_what_a_call_was_is_said_by_the_agents_it_rang(ready: Web) -> None
     liwei, zhang = await ready.signed_in("liwei"), await ready.signed_in("zhang")
     place = "/calls/pbx/1795000000.7/disposition"
     assert (await zhang.get(place)).status_code == 403
+    boss = await ready.signed_in("boss")
+    for nowhere in ("/calls/pbx/9.9/disposition", "/calls/pbx/1795000000/disposition"):
+        assert (await boss.get(nowhere)).status_code == 404
+        assert (await send(boss, nowhere, place, disposition="Solved")).status_code == 404
     missing = await send(liwei, place, place, disposition="", notes="")
     assert missing.status_code == 422
     made_up = await send(liwei, place, place, disposition="Nonsense", notes="kept")
