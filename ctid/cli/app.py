@@ -44,6 +44,7 @@ for _command in (daemons.run, daemons.web, doctor.check, doctor.doctor):
     app.command()(_command)
 app.add_typer(database.db, name="db")
 app.command("import")(database.import_list)
+app.command("export")(database.export_list)
 for _command in (lists.agents, lists.calls, lists.callbacks, lists.tickets, lists.recordings):
     app.command()(_command)
 app.add_typer(telling.report, name="report")

@@ -1,9 +1,10 @@
-"""``db`` and ``import``: the schema, and a site's own lists."""
+"""``db``, ``import`` and ``export``: the schema, and a site's own lists."""
 # ruff: noqa: PLC0415 - a command imports what it needs
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ctid.cli.books import with_books
-from ctid.cli.faults import USERS_FAULT
+from ctid.cli.faults import USERS_FAULT, Fault
 from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import complain, say
 
@@ -108,6 +109,48 @@ def import_list(
     if done.bad and not (done.added or done.updated):
         complain(f"{file.name}: nothing was imported; mend the lines above and run it again")
         raise typer.Exit(USERS_FAULT)
+
+
+def export_list(
+    kind: Annotated[Literal["customers", "contacts"], typer.Argument(metavar="LIST")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv")],
+    *,
+    config: ConfigFile = None,
+) -> None:
+    """Write customers or contacts to a CSV file, as an import takes them.
+
+    The file can be read by you alone (0600); one that is there is replaced when the new one is whole.
+    """
+    settings = read_settings(config)
+    from ctid.db.exporting import export
+    from ctid.db.importing import Kind
+
+    unfinished = file.with_name(f"{file.name}.part")
+
+    async def exported(engine: Engine) -> None:
+        async for piece in export(engine, Kind(kind)):
+            with _writing(file):
+                written.write(piece)
+
+    try:
+        with _writing(file):
+            written = open(unfinished, "wb", opener=lambda path, flags: os.open(path, flags, 0o600))  # noqa: SIM115
+        with written:
+            with_books(settings, exported)
+        with _writing(file):
+            unfinished.replace(file)
+    finally:
+        with _writing(file):
+            unfinished.unlink(missing_ok=True)
+    say(f"{kind}: written to {file}")
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise Fault(f"{file}: cannot be written: {fault.strerror}") from None
 
 
 @contextmanager

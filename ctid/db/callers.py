@@ -6,8 +6,9 @@ answer, not an error.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, bindparam, func, select
 
+from ctid.db.files import living_id
 from ctid.db.numbers import normalise
 from ctid.db.session import Engine, read, seconds
 from ctid.db.tables import contact_numbers, contacts, customers, tickets
@@ -29,7 +30,8 @@ class Callers:
     async def identify(self, number: str | None, *, contact_id: str | None = None) -> CallerFile:
         """The caller's file; for anonymous and unknown callers one that holds at most the number.
 
-        With ``contact_id`` it is the file of that contact, whoever has the number, if there is such a contact.
+        With ``contact_id`` it is the file of that contact, whoever has the number, if there is such a contact; of the
+        one that took them up, where two were merged.
         """
         normalised = normalise(number, self._country, self._outside_prefix)
         if contact_id is not None:
@@ -78,7 +80,9 @@ _PEOPLE = (
     .where(contact_numbers.c.number == bindparam("number"))
     .order_by(contacts.c.id)
 )
-_ONE = _PERSON.select_from(contacts.outerjoin(customers)).where(contacts.c.id == bindparam("id"))
+_ONE = _PERSON.select_from(contacts.outerjoin(customers)).where(
+    contacts.c.id == living_id(contacts, bindparam("id", type_=String))
+)
 
 
 def _newest(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:

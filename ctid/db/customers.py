@@ -6,7 +6,7 @@ refused. What is found by its name is found by ``likeness``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -270,6 +270,33 @@ def customers_like(connection: Connection, name: str, *, leaving: str | None = N
         if like is not None:
             found.append(_match(row.id, row.name, Why.NAME if like is likeness.Like.SAME else Why.LIKE))
     return sorted(found, key=lambda match: match.why is not Why.NAME)[:MATCHES]
+
+
+def customers_alike(connection: Connection, named: Mapping[str, str]) -> dict[str, list[Match]]:
+    """Of these customers (name by id) those of greater ids that are the same or very like, in one look."""
+    mine, theirs = customer_pairs.alias("mine"), customer_pairs.alias("theirs")
+    whose, key, shared = mine.c.customer_id.label("whose"), theirs.c.customer_id.label("key"), func.count()
+    rank = func.row_number().over(partition_by=mine.c.customer_id, order_by=(shared.desc(), theirs.c.customer_id))
+    ranked = (
+        select(whose, key, rank.label("rank"))
+        .join(theirs, (theirs.c.pair == mine.c.pair) & (theirs.c.customer_id > mine.c.customer_id))
+        .where(mine.c.customer_id.in_(named))
+        .group_by(mine.c.customer_id, theirs.c.customer_id)
+        .subquery()
+    )
+    query = (
+        select(ranked.c.whose, customers.c.id, customers.c.name)
+        .join(customers, customers.c.id == ranked.c.key)
+        .where(ranked.c.rank <= CANDIDATES, customers.c.merged_into.is_(None))
+        .order_by(ranked.c.whose, ranked.c.rank)
+    )
+    found: dict[str, list[Match]] = {}
+    for row in connection.execute(query):
+        like = likeness.firms_like(named[row.whose], row.name)
+        if like is not None:
+            match = _match(row.id, row.name, Why.NAME if like is likeness.Like.SAME else Why.LIKE)
+            found.setdefault(row.whose, []).append(match)
+    return {key: sorted(some, key=lambda match: match.why is not Why.NAME)[:MATCHES] for key, some in found.items()}
 
 
 def _sharing(connection: Connection, key: str, limit: int) -> Sequence[Row[Any]]:

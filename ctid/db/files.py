@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import BindParameter, Connection, Function, Table, func, select, update
 
 from ctid.db.tables import contacts, counters, customers
 
@@ -71,6 +71,12 @@ def next_id(connection: Connection, kind: FileKind) -> str:
         key = f"{_LETTERS[kind]}{connection.execute(step.returning(counters.c.value)).scalar_one()}"
         if connection.execute(select(table.c.id).where(table.c.id == key)).scalar() is None:
             return key
+
+
+def living_id(table: Table, key: BindParameter[str]) -> Function[str]:
+    """The id, or that of the file that took it up, as a statement over another table or this one asks for it."""
+    of = table.alias()
+    return func.coalesce(select(of.c.merged_into).where(of.c.id == key).scalar_subquery(), key)
 
 
 def living(connection: Connection, kind: FileKind, key: str) -> str:

@@ -53,6 +53,7 @@ class Asked:
     category: str | None = None
     owner: AgentId | None = None
     customer_id: str | None = None
+    contact_id: str | None = None
     severity: int | None = None
 
 
@@ -236,7 +237,7 @@ def _conditions(asked: Asked) -> list[ColumnElement[bool]]:
         found.append(tickets.c.status == asked.status)
     elif asked.status != ANY:
         found.append(_worked_on(asked.view))
-    for column in ("category", "owner", "customer_id", "severity"):
+    for column in ("category", "owner", "customer_id", "contact_id", "severity"):
         wanted = getattr(asked, column)
         if wanted is not None:
             found.append(tickets.c[column] == wanted)

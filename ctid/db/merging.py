@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Subquery, Table, delete, 
 from ctid.db import search
 from ctid.db.audits import Actor, note
 from ctid.db.contacts import keep_posts
-from ctid.db.customers import CUSTOMER, customers_like, keep_pairs
+from ctid.db.customers import CUSTOMER, customers_alike, keep_pairs
 from ctid.db.files import TABLES, FileKind, Match, NoSuchFile, StaleFile, Why
 from ctid.db.session import Engine, insert_for, instant, read, write
 from ctid.db.tables import contact_numbers, contacts, customers, files_apart, posts, site_visits, tickets
@@ -314,12 +314,12 @@ def _customers(connection: Connection, after: str | None) -> tuple[list[Pair], s
     if after is not None:
         query = query.where(customers.c.id > after)
     rows = connection.execute(query.limit(LOOKED_AT)).all()
-    pairs = []
-    for row in rows:
-        for match in customers_like(connection, row.name, leaving=row.id):
-            if row.id < match.id:
-                mine = _match(FileKind.CUSTOMER, row.id, row.name, None, match.why)
-                pairs.append(Pair(kind=FileKind.CUSTOMER, one=mine, other=match))
+    alike = customers_alike(connection, {row.id: row.name for row in rows})
+    pairs = [
+        Pair(kind=FileKind.CUSTOMER, one=_match(FileKind.CUSTOMER, row.id, row.name, None, match.why), other=match)
+        for row in rows
+        for match in alike.get(row.id, ())
+    ]
     apart = {
         (row.one, row.other)
         for row in connection.execute(

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, String, Table, bindparam, or_, select, update
 
 from ctid.db import search
 from ctid.db.books import Mark, older
 from ctid.db.callers import OPEN, ticket, ticket_columns
+from ctid.db.files import living_id
 from ctid.db.session import Engine, insert_new, instant, reading, write
 from ctid.db.tables import (
     agents,
@@ -171,8 +172,12 @@ _LINKED_IDS = select(call_tickets.c.ticket_id).where(
     call_tickets.c.call_id == bindparam("call_id"),
     call_tickets.c.removed_at.is_(None),
 )
-_PERSON = select(contacts.c.name, contacts.c.customer_id, contacts.c.department).where(contacts.c.id == bindparam("id"))
-_FIRM = select(customers.c.id, customers.c.name).where(customers.c.id == bindparam("id"))
+_PERSON = select(contacts.c.id, contacts.c.name, contacts.c.customer_id, contacts.c.department).where(
+    contacts.c.id == living_id(contacts, bindparam("id", type_=String))
+)
+_FIRM = select(customers.c.id, customers.c.name).where(
+    customers.c.id == living_id(customers, bindparam("id", type_=String))
+)
 _AGENT = select(agents.c.id).where(agents.c.id == bindparam("id"))
 _TAKE = (
     update(tickets)
@@ -185,12 +190,12 @@ _RECORDINGS = select(recordings.c.id).where(
 )
 
 
-def _newest_open(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:
+def _newest_open(whose: ColumnElement[str], files: Table) -> Select[tuple[object, ...]]:
     return (
         ticket_columns()
         .add_columns(tickets.c.version)
         .where(
-            whose == bindparam("whose"),
+            whose == living_id(files, bindparam("whose", type_=String)),
             tickets.c.status.in_(OPEN),
             or_(tickets.c.owner == bindparam("agent"), tickets.c.owner.is_(None)),
         )
@@ -199,7 +204,8 @@ def _newest_open(whose: ColumnElement[str]) -> Select[tuple[object, ...]]:
     )
 
 
-_OF_CONTACT, _OF_CUSTOMER = _newest_open(tickets.c.contact_id), _newest_open(tickets.c.customer_id)
+_OF_CONTACT = _newest_open(tickets.c.contact_id, contacts)
+_OF_CUSTOMER = _newest_open(tickets.c.customer_id, customers)
 
 
 def next_id(connection: Connection) -> str:
@@ -240,7 +246,7 @@ def relinked(
 
 
 def person_of(connection: Connection, contact_id: str) -> Any:
-    """The row with the contact's name, customer and department, or ``None``."""
+    """The row with the contact's id, name, customer and department, or ``None``; of the living file, where two were merged."""
     return connection.execute(_PERSON, {"id": contact_id}).one_or_none()
 
 
@@ -296,7 +302,7 @@ def opened(
     promise_hours: Sequence[float],
 ) -> Ticket:
     """A new ticket of the call, not linked to it yet."""
-    # The core's ids are a moment old: a contact deleted meanwhile must not cost the call its ticket.
+    # The core's ids are as old as the call: a file deleted meanwhile must not cost it its ticket, one that was merged leads on.
     contact = None if contact_id is None else person_of(connection, contact_id)
     firm = contact.customer_id if contact is not None else customer_id
     customer = None if firm is None else connection.execute(_FIRM, {"id": firm}).one_or_none()
@@ -309,7 +315,7 @@ def opened(
         "promised_at": instant(first_promise(FIRST_SEVERITY, at, promise_hours)),
         "department": contact.department if contact is not None else None,
         "owner": owner,
-        "contact_id": contact_id if contact is not None else None,
+        "contact_id": contact.id if contact is not None else None,
         "customer_id": customer.id if customer is not None else None,
         "created_at": instant(at),
         "changed_at": instant(at),

@@ -27,6 +27,7 @@ from ctid.web.files import (
     customer_field,
     line_of_time,
     number_field,
+    open_tickets,
 )
 from ctid.web.forms import Fields
 from ctid.web.identity import OwnForm, SignedIn, actor, signed_in
@@ -34,7 +35,6 @@ from ctid.web.roles import May, may
 from ctid.web.room import room
 from ctid.web.shown import page
 
-TICKETS = 10
 _EMAIL_LONGEST = 200
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
@@ -211,7 +211,7 @@ async def _shown(
         contact=file,
         numbers=numbers or Fields({}, of.zone, name="numbers"),
         names=await of.names(),
-        tickets=await of.tickets.load(contact_id=file.id, limit=TICKETS),
+        tickets=await open_tickets(of, contact_id=file.id),
         **await line_of_time(request, FileKind.CONTACT, file.id, what, after),
     )
 

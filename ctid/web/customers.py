@@ -33,7 +33,7 @@ from ctid.languages import _, say_later
 from ctid.web import cursors
 from ctid.web.addresses import ROWS, Text, address, known
 from ctid.web.cursors import BadCursor
-from ctid.web.files import NOTES, WHYS, changed_since, line_of_time
+from ctid.web.files import NOTES, WHYS, changed_since, line_of_time, open_tickets
 from ctid.web.forms import Fields, local_moment
 from ctid.web.identity import OwnForm, SignedIn, actor, signed_in
 from ctid.web.roles import May, may
@@ -42,7 +42,6 @@ from ctid.web.shown import page
 
 KINDS = (CUSTOMER, LEAD)
 VISITS = ("on_site", "installed")
-TICKETS = 10
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
@@ -145,7 +144,7 @@ async def add_visit(request: Request, user: SignedIn, file: OfAddress, form: Own
     fields = Fields(form, of.zone, name="visit")
     kind = fields.choice("kind", VISITS, required=True)
     at = fields.moment("at", required=True)
-    names = await of.names()
+    names = await of.colleagues()
     agent, person = fields.choice("agent", names), fields.text("person")
     if agent is None and person is None and "agent" not in fields.faults:
         fields.refuse("agent", _("Choose the agent, or write who it was."))
@@ -177,7 +176,8 @@ async def _shown(
         visit=visit or Fields.showing({"kind": "on_site", "at": at}, of.zone, name="visit"),
         visit_kinds=VISITS,
         names=await of.names(),
-        tickets=await of.tickets.load(customer_id=file.id, limit=TICKETS),
+        colleagues=await of.colleagues(),
+        tickets=await open_tickets(of, customer_id=file.id),
         **await line_of_time(request, FileKind.CUSTOMER, file.id, what, after),
     )
 

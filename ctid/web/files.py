@@ -6,6 +6,7 @@ a new one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from ctid.db.books import Mark
 from ctid.db.contacts import NewCustomer, Number
 from ctid.db.customers import CUSTOMER
 from ctid.db.files import FileKind, Match, Why
+from ctid.db.lists import Asked, Listed, View
 from ctid.db.numbers import normalise
 from ctid.db.timelines import Moment, TimePlace, What, place_of
 from ctid.languages import _, say_later
@@ -23,9 +25,11 @@ from ctid.web import cursors
 from ctid.web.addresses import ROWS, address
 from ctid.web.cursors import BadCursor
 from ctid.web.forms import Fields
-from ctid.web.room import room
+from ctid.web.room import Room, room
 
 LONGEST_NUMBER = 100
+#: Open tickets that a file shows.
+TICKETS = 10
 NOTES = 10_000
 #: What the line of time can be narrowed to.
 ONLY: Mapping[str, tuple[What, ...]] = {"calls": (What.CALL,), "tickets": (What.TICKET, What.ATTEMPT)}
@@ -56,6 +60,13 @@ def number_field(request: Request, fields: Fields, name: str = "number", *, requ
         fields.refuse(name, _("That is no telephone number."))
         return None
     return Number(number=number, given=given)
+
+
+async def open_tickets(of: Room, *, customer_id: str | None = None, contact_id: str | None = None) -> list[Listed]:
+    """What of theirs is worked on: the severest first."""
+    now = time.time()
+    asked = Asked(view=View.ALL, now=now, until=now, customer_id=customer_id, contact_id=contact_id)
+    return await of.lists.tickets(asked, limit=TICKETS)
 
 
 def match_json(match: Match) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Room:
         self.waveforms = Waveforms(settings.state.directory)
         self.zone = ZoneInfo(settings.routing.timezone)
         self._names: Mapping[AgentId, str] = {}
+        self._colleagues: Mapping[AgentId, str] = {}
         self._names_at = -NAMES_SECONDS
         self._naming = asyncio.Lock()  # five hundred screens ask at once
 
@@ -100,12 +101,19 @@ class Room:
                 if time.monotonic() - self._names_at >= NAMES_SECONDS:
                     try:
                         async with session.faults(self.engine):
-                            self._names = {agent.id: agent.name for agent in await self.agents.roster()}
+                            roster = await self.agents.roster()
+                        self._names = {agent.id: agent.name for agent in roster}
+                        self._colleagues = {agent.id: agent.name for agent in roster if agent.enabled}
                     except DatabaseFault:
                         if not self._names:
                             raise
                     self._names_at = time.monotonic()
         return self._names
+
+    async def colleagues(self) -> Mapping[AgentId, str]:
+        """The names, by id, of those agents who may be chosen for something: not the disabled ones."""
+        await self.names()
+        return self._colleagues
 
     def today(self) -> date:
         return datetime.now(self.zone).date()

@@ -205,7 +205,7 @@ async def act(request: Request, user: SignedIn, form: OwnForm, ticket_id: str, a
     story = await _story(of, ticket_id)
     fields = Fields(form, of.zone, name=action)
     version = fields.version()
-    changes = ACTIONS[action][1](fields, await of.names())
+    changes = ACTIONS[action][1](fields, await of.colleagues())
     if not fields.fine or version is None:
         return await _page(request, user, story, fields, status=422)
     done = await of.ticket_desk.change(story.ticket.id, changes, by=actor(user), at=now, version=version)
@@ -333,7 +333,7 @@ async def _page(
         refused=fields,
         said=said,
         lines=lines or [],
-        agents=_agents(names),
+        agents=_agents(cut_names(await of.colleagues())),
         step_name=step_name,
         field_name=field_name,
         shown=_shown(names, clock_of(now, of.zone)),

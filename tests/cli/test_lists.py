@@ -1,6 +1,7 @@
 """What the books hold, as tables for people and as JSON for machines."""
 
 import asyncio
+import stat
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -217,3 +218,23 @@ def test_what_search_finds_is_brought_in_step_by_a_command(busy: Site) -> None:
     booked(busy, by_hand)
     assert busy.ctid("db", "reindex").out == "search: 1 were out of step\n"
     assert busy.ctid("db", "reindex").out == "search: all was in step\n"
+
+
+def test_what_is_exported_and_imported_again_changes_nothing(site: Site) -> None:
+    people = "id,name,customer_id,numbers\nP1,陈小明,C1,138 0013 8000; 8001\nP2,=1+1,,\n"
+    assert site.ctid("import", "customers", site.write("customers.csv", "id,name,level\nC1,华东精密,4\n")).status == 0
+    assert site.ctid("import", "contacts", site.write("contacts.csv", people)).status == 0
+    for kind, count in (("customers", 1), ("contacts", 2)):
+        out = site.folder / f"{kind}-out.csv"
+        for _ in range(2):  # a file that is there is replaced
+            assert site.ctid("export", kind, str(out)).out == f"{kind}: written to {out}\n"
+        assert stat.S_IMODE(out.stat().st_mode) == 0o600
+        first = out.read_bytes()
+        assert site.ctid("import", kind, str(out)).out == f"{kind}: 0 added, {count} updated, 0 bad\n"
+        assert site.ctid("export", kind, str(out)).status == 0
+        assert out.read_bytes() == first
+    assert "'=1+1" in out.read_text("utf-8-sig")
+    ended = site.ctid("export", "contacts", "/nowhere/contacts.csv")
+    assert ended.status == 2
+    assert "/nowhere/contacts.csv: cannot be written" in ended.err
+    assert site.ctid("export", "agents", str(out)).status == 2

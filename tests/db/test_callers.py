@@ -2,7 +2,9 @@
 
 import pytest
 
+from ctid.db import session
 from ctid.db.callers import Callers
+from ctid.db.tables import contacts
 from ctid.domain.types import CallerFile
 from tests.db.site import NOON, add_agents, add_contact, add_customer, add_ticket
 
@@ -104,3 +106,15 @@ async def test_people_without_a_customer_who_share_a_number_are_matches_too(engi
         await add_contact(engine, key, NUMBER)
     file = await callers.identify(NUMBER)
     assert (file.contact, file.customer_id, len(file.matches)) == (None, None, 2)
+
+
+async def test_a_contact_who_was_merged_is_the_one_that_took_them_up(engine, callers):
+    await add_contact(engine, "old")
+    await add_contact(engine, "new", NUMBER)
+    await add_ticket(engine, "t1", contact_id="new")
+    async with session.writing(engine) as connection:
+        await connection.execute(contacts.update().where(contacts.c.id == "old").values(merged_into="new"))
+    file = await callers.identify(NUMBER, contact_id="old")
+    assert file.contact is not None
+    assert file.contact.id == "new"
+    assert [one.id for one in file.history] == ["t1"]

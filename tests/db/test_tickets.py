@@ -4,8 +4,12 @@ import asyncio
 
 import pytest
 
+from ctid.db.audits import Actor
 from ctid.db.calls import Calls
+from ctid.db.files import FileKind
+from ctid.db.merging import Merging
 from ctid.db.tickets import NoSuchTicket, Tickets
+from ctid.db.users import Role, Users
 from ctid.domain.types import CallRecord, Direction, RecordingRecord, RecordingState
 from tests.db.site import NOON, PBX, add_agents, add_contact, add_customer, add_ticket
 
@@ -156,3 +160,35 @@ async def test_lists_are_the_newest_first_and_filtered(engine, desk):
     await add_ticket(engine, "y", at=NOON + 1, owner="b", status="closed")
     assert [t.id for t in await desk.load()] == ["y", "x"]
     assert [t.id for t in await desk.load(owner="a", status="open")] == ["x"]
+
+
+async def merge(engine, kind: FileKind, gone: str, kept: str) -> None:
+    by = Actor(user_id=1, user_name="boss", agent=None, address=None, at=NOON)
+    await Users(engine).create("boss", "a long password", Role.SUPERVISOR, at=NOON)
+    await Merging(engine).merge(kind, gone, kept, (1, 1), by)
+
+
+async def test_a_call_whose_contact_was_merged_while_it_rang_takes_up_the_living_ones_ticket(engine, desk):
+    await add_contact(engine, "p2", customer="c1")
+    await add_ticket(engine, "theirs", at=NOON - 5, contact_id="p2", owner="a")
+    await merge(engine, FileKind.CONTACT, "p1", "p2")
+    assert [one.id for one in [(await answer(desk))[0]]] == ["theirs"]
+
+
+async def test_a_call_whose_contact_and_customer_were_merged_while_it_rang_opens_the_living_ones_ticket(engine, desk):
+    await add_contact(engine, "p2", customer="c1")
+    await merge(engine, FileKind.CONTACT, "p1", "p2")
+    _, opened = await answer(desk)
+    assert opened
+    record = await desk.one("T1")
+    assert (record.contact_id, record.customer_id, record.subject) == ("p2", "c1", "Call from Contact p2")
+
+
+async def test_a_call_whose_customer_was_merged_while_it_rang_is_the_living_ones(engine, desk):
+    await add_customer(engine, "c2")
+    await add_ticket(engine, "theirs", at=NOON - 5, customer_id="c2", owner="a")
+    await merge(engine, FileKind.CUSTOMER, "c1", "c2")
+    taken, opened = await answer(desk, contact_id=None)
+    assert (taken.id, opened) == ("theirs", False)
+    await answer(desk, "1.2", "b", contact_id=None)
+    assert (await desk.one("T1")).customer_id == "c2"

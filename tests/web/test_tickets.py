@@ -6,7 +6,10 @@ import re
 import time
 
 import httpx
+from sqlalchemy import update
 
+from ctid.db import session
+from ctid.db.tables import agents, tickets
 from ctid.desk.changes import Resolve, Take, Try
 from ctid.desk.ticket import Actor, TicketRecord
 from tests.web.conftest import Web, form_token
@@ -312,3 +315,47 @@ async def test_what_a_call_was_is_said_by_the_agents_it_rang(ready: Web) -> None
     assert "Solved" in page
     assert "<script>alert" not in page
     assert await ready.rows("SELECT count(*) FROM audit WHERE action = 'call_noted'") == [(1,)]
+
+
+async def test_who_left_is_offered_for_nothing(ready: Web) -> None:
+    async with session.writing(ready.room.engine) as connection:
+        await connection.execute(update(agents).where(agents.c.id == "9").values(enabled=False))
+    boss = await ready.signed_in("boss")
+    for path in ("/tickets/T12", "/customers/C1"):
+        page = (await boss.get(path)).text
+        assert '<option value="8"' in page, path
+        assert '<option value="9"' not in page, path
+    visit = {"kind": "on_site", "at": "2026-01-05T10:00", "agent": "9", "person": "", "ticket_id": "", "notes": ""}
+    assert (await send(boss, "/customers/C1/visits", page="/customers/C1", **visit)).status_code == 422
+    answer = await send(boss, "/tickets/T12/hand-over", to="9", reason="knows it")
+    assert answer.status_code == 422
+    assert (await ticket(ready)).owner == "7"
+
+
+async def test_a_recording_stands_once_on_its_ticket_with_the_attempt_made_in_its_call(ready: Web) -> None:
+    liwei = await ready.signed_in("liwei")
+    attempt = {"what": "Restarted it", "result": "", "call": "pbx/1795000000.7"}
+    for _ in range(2):
+        before = (await liwei.get("/tickets/T12")).text
+        assert before.count('/recordings/pbx-call-1/audio"') == 1
+        answer = await send(liwei, "/tickets/T12/attempt", page="/tickets/T12", **attempt)
+        assert answer.status_code == 303
+        attempt["what"] = "And once more"
+    page = (await liwei.get("/tickets/T12")).text
+    assert page.count('/recordings/pbx-call-1/audio"') == 1
+    assert page.index("pbx-call-1") < page.index('id="calls"')
+    assert "With the attempt made in it" in page
+
+
+async def test_a_file_shows_its_open_tickets_the_severest_first(ready: Web) -> None:
+    now = session.instant(ready.seeded.now)
+    async with session.writing(ready.room.engine) as connection:
+        for key, severity, status in (("small", 1, "open"), ("worst", 5, "pending"), ("over", 5, "closed")):
+            row = {"id": key, "subject": key, "created_at": now, "severity": severity, "status": status}
+            await connection.execute(tickets.insert().values(**row, customer_id="C1", contact_id="P1"))
+    boss = await ready.signed_in("boss")
+    for path in ("/customers/C1", "/contacts/P1"):
+        page = (await boss.get(path)).text
+        card = page[page.index('id="tickets"') :].partition("</section>")[0]
+        assert card.index("/tickets/worst") < card.index("/tickets/T12") < card.index("/tickets/small"), path
+        assert "/tickets/over" not in card, path
