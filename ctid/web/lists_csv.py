@@ -1,6 +1,7 @@
-"""Customers and contacts as CSV: out for everybody who may see them, in for supervisors, after a look at what would come of it.
+"""Customers and contacts as CSV, for supervisors: out, and in after a look at what would come of it.
 
-Law: nothing is written before somebody has seen the preview and said yes. What is imported goes the way of ``ctid import``.
+Law: whoever takes all of a site's customers away stands in the audit. Nothing is written before somebody has seen the preview
+and said yes. What is imported goes the way of ``ctid import``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ctid.db.importing import Imported, Kind, Site, import_bytes
 from ctid.db.users import User
 from ctid.languages import _
 from ctid.web.guards import LARGEST_LIST
-from ctid.web.identity import OwnForm, OwnUpload, SignedIn, actor, allowed, signed_in
+from ctid.web.identity import OwnForm, OwnUpload, actor, allowed, signed_in
 from ctid.web.roles import May
 from ctid.web.room import Room, room
 from ctid.web.shown import page
@@ -31,17 +32,17 @@ SHOWN = 200
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
 Lists = Literal["customers", "contacts"]
-Importer = Annotated[User, Depends(allowed(May.IMPORT_LISTS))]
+Mover = Annotated[User, Depends(allowed(May.MOVE_LISTS))]
 
 
 @router.get("/customers.csv")
-async def customers_out(request: Request, user: SignedIn) -> Response:
+async def customers_out(request: Request, user: Mover) -> Response:
     """All customers as a file."""
     return await _out(request, user, "customers")
 
 
 @router.get("/contacts.csv")
-async def contacts_out(request: Request, user: SignedIn) -> Response:
+async def contacts_out(request: Request, user: Mover) -> Response:
     return await _out(request, user, "contacts")
 
 
@@ -53,12 +54,12 @@ async def _out(request: Request, user: User, kind: Lists) -> Response:
 
 
 @router.get("/{kind}/import")
-async def ask(request: Request, _user: Importer, kind: Lists) -> Response:
+async def ask(request: Request, _user: Mover, kind: Lists) -> Response:
     return _page(request, kind)
 
 
 @router.post("/{kind}/import")
-async def look(request: Request, user: Importer, kind: Lists, form: OwnUpload) -> Response:
+async def look(request: Request, user: Mover, kind: Lists, form: OwnUpload) -> Response:
     """What would come of the uploaded file, line by line."""
     of, file = room(request), form.get("file")
     if not isinstance(file, UploadFile) or not file.filename:
@@ -75,7 +76,7 @@ async def look(request: Request, user: Importer, kind: Lists, form: OwnUpload) -
 
 
 @router.post("/{kind}/import/confirm")
-async def bring(request: Request, user: Importer, kind: Lists, form: OwnForm) -> Response:
+async def bring(request: Request, user: Mover, kind: Lists, form: OwnForm) -> Response:
     """Import the good lines of what was looked at."""
     of, key = room(request), form.get("key")
     kept = of.uploads.take(key if isinstance(key, str) else "", user_id=user.id, kind=Kind(kind), at=time.time())

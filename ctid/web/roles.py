@@ -20,7 +20,7 @@ class May(Enum):
     KEEP_USERS = auto()
     SET_LEVELS = auto()  # of customers and contacts: who is served first
     MERGE_FILES = auto()  # two customers or contacts into one
-    IMPORT_LISTS = auto()  # customers and contacts from CSV
+    MOVE_LISTS = auto()  # all customers and contacts out as CSV, or in
 
 
 _SUPERVISOR = frozenset(
@@ -31,7 +31,7 @@ _SUPERVISOR = frozenset(
         May.READ_AUDIT,
         May.SET_LEVELS,
         May.MERGE_FILES,
-        May.IMPORT_LISTS,
+        May.MOVE_LISTS,
     }
 )
 

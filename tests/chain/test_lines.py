@@ -271,17 +271,16 @@ async def test_the_wait_is_announced_from_the_last_hour_in_the_books_and_a_digit
     await database.dispose()
     await site.start_daemon()
     await nobody_free(centre)
-    async with (
-        site.call("02155640318", "4018") as placed,
-        site.call("02155640218", "4018", digits=[(11, "5")]) as impatient,
-    ):
-        channel, other = await channel_of(centre, "02155640318"), await channel_of(centre, "02155640218")
-        await until(lambda: len(ran(centre, channel, "BackGround")) > 2, "the wait is announced", limit=25)
-        # Whole, it is queue-thereare, queue-callswaiting, queue-holdtime, queue-minutes.
-        assert len(ran(centre, other, "BackGround")) < 4, "the digit cut it"
-        assert len(ran(centre, other, "StartMusicOnHold")) > 1, "and music went on"
-        await placed.hang_up()
-        await impatient.hang_up()
+    async with site.call("02155640318", "4018") as placed:
+        await centre.waits("02155640318")
+        async with site.call("02155640218", "4018", digits=[(11, "5")]) as impatient:
+            channel, other = await channel_of(centre, "02155640318"), await channel_of(centre, "02155640218")
+            await until(lambda: len(ran(centre, channel, "BackGround")) > 2, "the wait is announced", limit=25)
+            # Whole, it is queue-thereare, queue-callswaiting, queue-holdtime, queue-minutes.
+            assert len(ran(centre, other, "BackGround")) < 4, "the digit cut it"
+            assert len(ran(centre, other, "StartMusicOnHold")) > 1, "and music went on"
+            await placed.hang_up()
+            await impatient.hang_up()
     assert ran(centre, channel, "BackGround") == ["queue-youarenext", "queue-holdtime", "queue-minutes"]
     assert ran(centre, channel, "SayNumber") == ["3"]
 

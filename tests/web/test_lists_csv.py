@@ -22,14 +22,14 @@ async def confirm(client: httpx.AsyncClient, kind: str, preview: str) -> httpx.R
 
 
 async def test_lists_come_out_with_the_columns_an_import_takes_and_no_cell_begins_a_formula(web: Web) -> None:
-    client = await web.signed_in("liwei")
+    assert (await (await web.signed_in("liwei")).get("/contacts.csv")).status_code == 403
+    client = boss = await web.signed_in("boss")
     listed = await client.get("/contacts.csv")
     assert listed.headers["content-type"].startswith("text/csv")
     lines = listed.content.decode("utf-8-sig").splitlines()
     assert lines[0] == "id,customer_id,name,department,title,level,numbers,notes"
     assert "P1,C1,陈小明,采购部,经理,,138 0013 8000; 021-61234567," in lines
     assert (await client.get("/customers.csv")).text.lstrip("\ufeff").startswith("id,name,level,notes\r\n")
-    boss = await web.signed_in("boss")
     await confirm(boss, "customers", (await upload(boss, "customers", b"id,name\nevil,'=1+1\n")).text)
     assert await web.rows("SELECT name FROM customers WHERE id = 'evil'") == [("=1+1",)]
     assert "evil,'=1+1," in (await client.get("/customers.csv")).text
