@@ -56,5 +56,6 @@ async def opened_office(
 @pytest_asyncio.fixture(loop_scope="session")
 async def office(opened_office: Office) -> Office:
     """The office with every phone answering and everyone idle, whatever the test before did."""
+    await opened_office.site.asterisk.cli("channel request hangup all")  # what a failed test left
     await opened_office.centre.tidy()
     return opened_office

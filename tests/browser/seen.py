@@ -21,11 +21,11 @@ def slot(part: Locator, name: str) -> Locator:
     return part.locator(f'[data-slot="{name}"]')
 
 
-async def shows(page: Page, who: str, state: str) -> None:
-    """Wait until the desk shows this caller in this state: ringing, answered, ended or withdrawn."""
+async def shows(page: Page, who: str, state: str, *, within: float = 5) -> None:
+    """Wait until the desk shows this caller in this state (ringing, answered, ended or withdrawn), each for so many seconds."""
     pop = page.locator("#pop")
-    await expect(slot(pop, "who")).to_have_text(who)
-    await expect(slot(pop, "state").first).to_have_class(re.compile(rf"\bmark-{state}\b"))
+    await expect(slot(pop, "who")).to_have_text(who, timeout=within * 1000)
+    await expect(slot(pop, "state").first).to_have_class(re.compile(rf"\bmark-{state}\b"), timeout=within * 1000)
     await expect(pop).to_be_visible()
 
 
