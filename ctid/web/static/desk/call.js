@@ -84,7 +84,11 @@ async function relink(button, fields) {
 }
 
 search.addEventListener("input", () => { seek(); });
-move.addEventListener("toggle", () => { if (move.open && call !== null) { search.value = ""; seek(); } });
+// Emptied when it closes: the event comes late, and what was typed into the open one meanwhile must stay.
+move.addEventListener("toggle", () => {
+  if (!move.open) search.value = "";
+  else if (call !== null) seek();
+});
 document.getElementById("move-new").addEventListener("click", (event) => relink(event.currentTarget, { new: "yes" }));
 
 sheet.addEventListener("toggle", () => {
