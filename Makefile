@@ -1,5 +1,5 @@
 # What a builder types; `make setup` runs by itself before the others and takes a second when nothing changed.
-.PHONY: setup demo test check bench lock texts clean
+.PHONY: setup demo test check bench screenshots lock texts clean
 
 setup:
 	@scripts/setup.sh
@@ -24,7 +24,7 @@ screenshots: setup
 	@CTID_SCREENSHOTS=1 .venv/bin/pytest tests/browser/test_pages.py tests/browser/test_work.py
 
 # The pinned packages anew, after a change of pyproject.toml or package.json; needs uv and npm.
-LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate pyproject.toml
 lock:
 	@$(LOCK) -o requirements/runtime.txt

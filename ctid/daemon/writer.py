@@ -16,10 +16,10 @@ from ctid import metrics
 from ctid.daemon.inbox import Inbox
 from ctid.db.agents import Agents
 from ctid.db.callbacks import Callbacks
-from ctid.db.calls import Calls
-from ctid.db.relinking import NoSuchCall, NoSuchContact, NoSuchTicket, NotTheirCall, Relinking
+from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.relinking import NoSuchContact, NotTheirCall, Relinking
 from ctid.db.session import DatabaseFault, Engine, faults
-from ctid.db.tickets import Tickets
+from ctid.db.tickets import NoSuchTicket, Tickets
 from ctid.desk.promises import PROMISE_HOURS
 from ctid.domain.actions import OpenTicket, Relink
 from ctid.domain.events import CallbackKept, CallRelinked, TicketLinked

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -535,18 +536,7 @@ def _present(connection: Connection, customer_id: str) -> list[Colleague]:
     query = select(contacts).where(contacts.c.customer_id == customer_id, contacts.c.merged_into.is_(None))
     rows = connection.execute(query.order_by(contacts.c.name_key, contacts.c.id).limit(PEOPLE)).all()
     first = _first_numbers(connection, [row.id for row in rows])
-    return [
-        Colleague(
-            id=row.id,
-            name=row.name,
-            department=row.department,
-            title=row.title,
-            level=row.level,
-            number=first[row.id].number if row.id in first else None,
-            given=first[row.id].given if row.id in first else None,
-        )
-        for row in rows
-    ]
+    return [_colleague(row.id, row, first) for row in rows]
 
 
 def _former(connection: Connection, customer_id: str) -> list[Colleague]:
@@ -562,19 +552,26 @@ def _former(connection: Connection, customer_id: str) -> list[Colleague]:
     rows = connection.execute(query).all()
     first = _first_numbers(connection, [row.contact_id for row in rows])
     return [
-        Colleague(
-            id=row.contact_id,
-            name=row.name,
-            department=row.department,
-            title=row.title,
-            level=row.level,
-            number=first[row.contact_id].number if row.contact_id in first else None,
-            given=first[row.contact_id].given if row.contact_id in first else None,
+        replace(
+            _colleague(row.contact_id, row, first),
             until=maybe_seconds(row.until),
             now=(row.now_id, row.now) if row.now_id is not None else None,
         )
         for row in rows
     ]
+
+
+def _colleague(key: str, row: Any, first: Mapping[str, Number]) -> Colleague:
+    number = first.get(key)
+    return Colleague(
+        id=key,
+        name=row.name,
+        department=row.department,
+        title=row.title,
+        level=row.level,
+        number=number.number if number else None,
+        given=number.given if number else None,
+    )
 
 
 def _first_numbers(connection: Connection, ids: Sequence[str]) -> dict[str, Number]:

@@ -15,21 +15,17 @@ from sqlalchemy import Connection, select, update
 
 from ctid.db import search
 from ctid.db.callers import file_of
-from ctid.db.calls import Calls
+from ctid.db.calls import Calls, NoSuchCall
 from ctid.db.session import Engine, instant, write
 from ctid.db.tables import call_tickets, calls, contacts, legs, tickets
 from ctid.db.ticket_rows import put_steps
-from ctid.db.tickets import NoSuchTicket, lock, opened, person_of, relinked
+from ctid.db.tickets import lock, opened, person_of, relinked
 from ctid.desk.promises import PROMISE_HOURS
 from ctid.desk.ticket import CALL_FROM, CALL_TO, Step, StepKind
 from ctid.domain.types import AgentId, CallerFile, CallId, CallRecord, Direction, Ticket
 
 #: Merged calls that are followed from one to the next, at most.
 _MERGES = 10
-
-
-class NoSuchCall(LookupError):  # noqa: N818 - it is an answer
-    """The books have no such call of this PBX."""
 
 
 class NotTheirCall(Exception):  # noqa: N818 - it is an answer
@@ -116,7 +112,7 @@ def _call(connection: Connection, pbx: str, call_id: CallId) -> Any:
         if row.merged_into is None:
             return row
         call_id = row.merged_into
-    raise NoSuchCall
+    raise NoSuchCall(f"there is no call {call_id} of {pbx}")
 
 
 def _may(connection: Connection, call: Any, agent: AgentId, *, moves: bool) -> bool:
@@ -166,6 +162,3 @@ def _give_contact(connection: Connection, call: Any, contact_id: str, agent: Age
         search.index(connection, search.Kind.TICKET, row.id)
     customer: str | None = person.customer_id
     return customer
-
-
-__all__ = ["NoSuchCall", "NoSuchContact", "NoSuchTicket", "NotTheirCall", "Relinked", "Relinking"]

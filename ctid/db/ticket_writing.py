@@ -14,9 +14,9 @@ from sqlalchemy import Connection, select, update
 
 from ctid.db import search
 from ctid.db.session import Engine, instant, read, write
-from ctid.db.tables import agents, contacts, customers, ticket_attempts, tickets
+from ctid.db.tables import agents, ticket_attempts, tickets
 from ctid.db.ticket_rows import attempts_of, put_attempts, put_steps, record, steps_of, values
-from ctid.db.tickets import NoSuchTicket, next_id
+from ctid.db.tickets import NoSuchTicket, firm_of, next_id, person_of
 from ctid.desk.changes import (
     DECIDED_BY,
     Change,
@@ -215,16 +215,18 @@ def _settled(connection: Connection, ticket: TicketRecord, change: Change) -> Ch
 
 def _settled_people(connection: Connection, ticket: TicketRecord, mine: Written, change: Write) -> Change | Refusal:
     if mine.contact_id is not None and mine.contact_id != ticket.contact_id:
-        person = connection.execute(select(contacts).where(contacts.c.id == mine.contact_id)).one_or_none()
+        person = person_of(connection, mine.contact_id)
         if person is None:
             return Refusal.NO_SUCH_CONTACT
+        mine = replace(mine, contact_id=person.id)
         if mine.customer_id == ticket.customer_id:
             mine = replace(mine, customer_id=person.customer_id)
         if mine.department == ticket.department:
             mine = replace(mine, department=person.department)
     if mine.customer_id is not None and mine.customer_id != ticket.customer_id:
-        there = select(customers.c.id).where(customers.c.id == mine.customer_id)
-        if connection.execute(there).one_or_none() is None:
+        firm = firm_of(connection, mine.customer_id)
+        if firm is None:
             return Refusal.NO_SUCH_CUSTOMER
+        mine = replace(mine, customer_id=firm.id)
     only = {*change.only, *(("customer_id", "department") if "contact_id" in change.only else ())}
     return replace(change, written=mine, only=tuple(sorted(only)))

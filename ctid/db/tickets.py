@@ -96,20 +96,6 @@ class Tickets:
 
         return await write(self._engine, work)
 
-    async def relink(
-        self, *, pbx: str, call_id: CallId, ticket_id: str, at: float, agent: AgentId | None = None
-    ) -> Ticket:
-        """Give the call and its recordings to another ticket, in place of those they had. Raises ``NoSuchTicket``.
-
-        The history of each ticket that won or lost the call says so, and which ``agent`` asked for it.
-        """
-
-        def work(connection: Connection) -> Ticket:
-            lock(connection)
-            return relinked(connection, pbx=pbx, call_id=call_id, ticket_id=ticket_id, at=at, agent=agent)
-
-        return await write(self._engine, work)
-
     async def one(self, ticket_id: str) -> TicketRecord:
         """The ticket; raises ``NoSuchTicket``."""
         async with reading(self._engine) as connection:
@@ -224,7 +210,10 @@ def lock(connection: Connection) -> None:
 def relinked(
     connection: Connection, *, pbx: str, call_id: CallId, ticket_id: str, at: float, agent: AgentId | None
 ) -> Ticket:
-    """What ``Tickets.relink`` does, within a transaction that has the lock."""
+    """The ticket that has the call and its recordings now, in place of those that had them; raises ``NoSuchTicket``.
+
+    The history of each ticket that won or lost the call says so, and which ``agent`` asked. The transaction has the lock.
+    """
     row = connection.execute(ticket_columns().where(tickets.c.id == ticket_id)).one_or_none()
     if row is None:
         raise NoSuchTicket(f"there is no ticket {ticket_id}; see: ctid tickets")
@@ -248,6 +237,11 @@ def relinked(
 def person_of(connection: Connection, contact_id: str) -> Any:
     """The row with the contact's id, name, customer and department, or ``None``; of the living file, where two were merged."""
     return connection.execute(_PERSON, {"id": contact_id}).one_or_none()
+
+
+def firm_of(connection: Connection, customer_id: str) -> Any:
+    """The row with the customer's id and name, or ``None``; of the living file, where two were merged."""
+    return connection.execute(_FIRM, {"id": customer_id}).one_or_none()
 
 
 def _linked(connection: Connection, pbx: str, call_id: CallId) -> Ticket | None:
@@ -305,7 +299,7 @@ def opened(
     # The core's ids are as old as the call: a file deleted meanwhile must not cost it its ticket, one that was merged leads on.
     contact = None if contact_id is None else person_of(connection, contact_id)
     firm = contact.customer_id if contact is not None else customer_id
-    customer = None if firm is None else connection.execute(_FIRM, {"id": firm}).one_or_none()
+    customer = None if firm is None else firm_of(connection, firm)
     owner = _there(connection, agent)
     who = contact.name if contact is not None else customer.name if customer is not None else caller or UNNAMED
     new = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import HTTPException, Query
 
@@ -30,6 +30,11 @@ def known(key: str, said: str) -> str:
     if not key.isprintable() or len(key) > 200:
         raise HTTPException(404, said)
     return key
+
+
+def path_of(*parts: str) -> str:
+    """The path to what ``parts`` name, each quoted whole: an id may hold a slash."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
 def address(path: str, query: dict[str, str]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from ctid.db.customers import LEAD
 from ctid.db.files import FileKind, LooksAlike, Match, NoSuchFile, StaleFile
 from ctid.db.users import User
 from ctid.languages import _, say_later
-from ctid.web.addresses import Text, known, plain
+from ctid.web.addresses import Text, known, path_of, plain
 from ctid.web.files import (
     NOTES,
     WHYS,
@@ -61,7 +60,7 @@ async def add(request: Request, user: SignedIn, form: OwnForm) -> Response:
     except NoSuchFile:
         fields.refuse("customer", _("There is no such customer."))
         return await _form(request, fields, None, status=422)
-    return RedirectResponse(_address(made.id), 303)
+    return RedirectResponse(path_of("contacts", made.id), 303)
 
 
 async def contact_file(request: Request, contact_id: str) -> ContactFile:
@@ -80,14 +79,14 @@ OfAddress = Annotated[ContactFile, Depends(contact_file)]
 async def one(request: Request, file: OfAddress, what: Text = "", after: Text = "") -> Response:
     """A person's file; one that was merged leads to the one that took it up."""
     if file.merged_into is not None:
-        return RedirectResponse(_address(file.merged_into), 303)
+        return RedirectResponse(path_of("contacts", file.merged_into), 303)
     return await _shown(request, file, what=what, after=after)
 
 
 @router.get("/contacts/{contact_id}/edit")
 async def ask_change(request: Request, file: OfAddress) -> Response:
     if file.merged_into is not None:
-        return RedirectResponse(f"{_address(file.merged_into)}/edit", 303)
+        return RedirectResponse(path_of("contacts", file.merged_into, "edit"), 303)
     return await _form(request, Fields.showing(_values(file), room(request).zone), file)
 
 
@@ -102,7 +101,7 @@ async def change(request: Request, user: SignedIn, file: OfAddress, form: OwnFor
         await of.contacts.change(file.id, version, draft, actor(request, user), anyway=fields.ticked("anyway"))
     except StaleFile:
         if file.merged_into is not None:
-            return RedirectResponse(_address(file.merged_into), 303)
+            return RedirectResponse(path_of("contacts", file.merged_into), 303)
         now = await contact_file(request, file.id)
         return await _form(request, fields, now, stale=changed_since(fields, _values(now), _LABELS), status=409)
     except LooksAlike as alike:
@@ -110,7 +109,7 @@ async def change(request: Request, user: SignedIn, file: OfAddress, form: OwnFor
     except NoSuchFile:
         fields.refuse("customer", _("There is no such customer."))
         return await _form(request, fields, file, status=422)
-    return RedirectResponse(_address(file.id), 303)
+    return RedirectResponse(path_of("contacts", file.id), 303)
 
 
 # -- numbers
@@ -135,7 +134,7 @@ async def number(request: Request, user: SignedIn, file: OfAddress, form: OwnFor
         except TooManyNumbers:
             fields.refuse("number", _("This contact has as many numbers as one can have; take one away first."))
             return await _shown(request, file, numbers=fields, status=422)
-    return RedirectResponse(f"{_address(file.merged_into or file.id)}#numbers", 303)
+    return RedirectResponse(f"{path_of('contacts', file.merged_into or file.id)}#numbers", 303)
 
 
 # -- moving
@@ -144,7 +143,7 @@ async def number(request: Request, user: SignedIn, file: OfAddress, form: OwnFor
 @router.get("/contacts/{contact_id}/move")
 async def ask_move(request: Request, file: OfAddress) -> Response:
     if file.merged_into is not None:
-        return RedirectResponse(f"{_address(file.merged_into)}/move", 303)
+        return RedirectResponse(path_of("contacts", file.merged_into, "move"), 303)
     today = room(request).today().isoformat()
     return _move_form(request, Fields.showing({"left": today}, room(request).zone), file)
 
@@ -165,7 +164,7 @@ async def move(request: Request, user: SignedIn, file: OfAddress, form: OwnForm)
         await of.contacts.move(file.id, version, told, actor(request, user), anyway=fields.ticked("anyway"))
     except StaleFile:
         if file.merged_into is not None:
-            return RedirectResponse(_address(file.merged_into), 303)
+            return RedirectResponse(path_of("contacts", file.merged_into), 303)
         return _move_form(request, fields, await contact_file(request, file.id), stale=True, status=409)
     except LooksAlike as alike:
         return _move_form(request, fields, file, matches=alike.matches, status=409)
@@ -175,7 +174,7 @@ async def move(request: Request, user: SignedIn, file: OfAddress, form: OwnForm)
     except NothingToLeave:
         fields.refuse("left", _("This is before the present post began."))
         return _move_form(request, fields, file, status=422)
-    return RedirectResponse(_address(file.id), 303)
+    return RedirectResponse(path_of("contacts", file.id), 303)
 
 
 def _day(request: Request, fields: Fields) -> float | None:
@@ -290,7 +289,10 @@ def _draft(user: User, fields: Fields, file: ContactFile | None) -> ContactDraft
     )
 
 
-_LABELS = {"name": say_later("Name"), "customer_id": say_later("Customer"), "department": say_later("Department")} | {
+_LABELS = {
+    "name": say_later("Name"),
+    "customer_id": say_later("Customer"),
+    "department": say_later("Department"),
     "title": say_later("Title"),
     "level": say_later("Level"),
     "email": say_later("E-mail"),
@@ -309,7 +311,3 @@ def _values(file: ContactFile) -> dict[str, str | float | None]:
         "email": file.email,
         "notes": file.notes,
     }
-
-
-def _address(key: str) -> str:
-    return f"/contacts/{quote(key, safe='')}"

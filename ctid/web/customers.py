@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -31,7 +30,7 @@ from ctid.db.files import FileKind, LooksAlike, Match, NoSuchFile, StaleFile
 from ctid.db.users import User
 from ctid.languages import _, say_later
 from ctid.web import cursors
-from ctid.web.addresses import ROWS, Text, address, known
+from ctid.web.addresses import ROWS, Text, address, known, path_of
 from ctid.web.cursors import BadCursor
 from ctid.web.files import NOTES, WHYS, changed_since, line_of_time, open_tickets
 from ctid.web.forms import Fields, local_moment
@@ -76,7 +75,7 @@ async def add(request: Request, user: SignedIn, form: OwnForm) -> Response:
         made = await of.customers.add(draft, actor(request, user), anyway=fields.ticked("anyway"))
     except LooksAlike as alike:
         return _form(request, fields, None, matches=alike.matches, status=409)
-    return RedirectResponse(_address(made.id), 303)
+    return RedirectResponse(path_of("customers", made.id), 303)
 
 
 async def customer_file(request: Request, customer_id: str) -> Customer:
@@ -95,14 +94,14 @@ OfAddress = Annotated[Customer, Depends(customer_file)]
 async def one(request: Request, file: OfAddress, what: Text = "", after: Text = "") -> Response:
     """A customer's file; one that was merged leads to the one that took it up."""
     if file.merged_into is not None:
-        return RedirectResponse(_address(file.merged_into), 303)
+        return RedirectResponse(path_of("customers", file.merged_into), 303)
     return await _shown(request, file, what=what, after=after)
 
 
 @router.get("/customers/{customer_id}/edit")
 async def ask_change(request: Request, file: OfAddress) -> Response:
     if file.merged_into is not None:
-        return RedirectResponse(f"{_address(file.merged_into)}/edit", 303)
+        return RedirectResponse(path_of("customers", file.merged_into, "edit"), 303)
     return _form(request, Fields.showing(_values(file), room(request).zone), file)
 
 
@@ -117,12 +116,12 @@ async def change(request: Request, user: SignedIn, file: OfAddress, form: OwnFor
         await of.customers.change(file.id, version, draft, actor(request, user), anyway=fields.ticked("anyway"))
     except StaleFile:
         if file.merged_into is not None:
-            return RedirectResponse(_address(file.merged_into), 303)
+            return RedirectResponse(path_of("customers", file.merged_into), 303)
         now = await customer_file(request, file.id)
         return _form(request, fields, now, stale=changed_since(fields, _values(now), _LABELS), status=409)
     except LooksAlike as alike:
         return _form(request, fields, file, matches=alike.matches, status=409)
-    return RedirectResponse(_address(file.id), 303)
+    return RedirectResponse(path_of("customers", file.id), 303)
 
 
 @router.post("/customers/{customer_id}/won")
@@ -134,7 +133,7 @@ async def won(request: Request, user: SignedIn, file: OfAddress, form: OwnForm) 
             await room(request).customers.change(file.id, file.version, draft, actor(request, user), anyway=True)
         except StaleFile:
             raise HTTPException(409, _("Somebody else has just changed this file. Look at it again.")) from None
-    return RedirectResponse(_address(file.merged_into or file.id), 303)
+    return RedirectResponse(path_of("customers", file.merged_into or file.id), 303)
 
 
 @router.post("/customers/{customer_id}/visits")
@@ -153,7 +152,7 @@ async def add_visit(request: Request, user: SignedIn, file: OfAddress, form: Own
         draft = VisitDraft(kind=kind, at=at, agent=agent, person=person, ticket_id=ticket_id, notes=notes)
         try:
             await of.customers.add_visit(file.id, draft, actor(request, user))
-            return RedirectResponse(f"{_address(file.merged_into or file.id)}#visits", 303)
+            return RedirectResponse(f"{path_of('customers', file.merged_into or file.id)}#visits", 303)
         except NoSuchTicketHere:
             fields.refuse("ticket_id", _("This customer has no such ticket."))
     return await _shown(request, file, visit=fields, status=422)
@@ -217,7 +216,10 @@ def _draft(user: User, fields: Fields) -> CustomerDraft | None:
     return CustomerDraft(name=name, kind=kind, level=level, address=where, notes=notes)
 
 
-_LABELS = {"name": say_later("Name"), "kind": say_later("Kind"), "level": say_later("Level")} | {
+_LABELS = {
+    "name": say_later("Name"),
+    "kind": say_later("Kind"),
+    "level": say_later("Level"),
     "address": say_later("Address"),
     "notes": say_later("Notes"),
 }
@@ -236,10 +238,6 @@ def _values(file: Customer) -> dict[str, str | float | None]:
 
 def _as_draft(file: Customer) -> CustomerDraft:
     return CustomerDraft(name=file.name, kind=file.kind, level=file.level, address=file.address, notes=file.notes)
-
-
-def _address(key: str) -> str:
-    return f"/customers/{quote(key, safe='')}"
 
 
 def _written(row: CustomerRow) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 
@@ -22,7 +21,7 @@ from ctid.db.numbers import normalise
 from ctid.db.timelines import Moment, TimePlace, What, place_of
 from ctid.languages import _, say_later
 from ctid.web import cursors
-from ctid.web.addresses import ROWS, address
+from ctid.web.addresses import ROWS, address, path_of
 from ctid.web.cursors import BadCursor
 from ctid.web.forms import Fields
 from ctid.web.room import Room, room
@@ -98,7 +97,7 @@ async def line_of_time(request: Request, kind: FileKind, key: str, what: str, af
     place = _place(after) if after else None
     only = ONLY.get(wanted, tuple(What))
     rows = await room(request).timelines.of(kind, key, limit=ROWS + 1, after=place, only=only)
-    here = f"/{kind}s/{quote(key, safe='')}"
+    here = path_of(f"{kind}s", key)
     chosen = {"what": wanted} if wanted else {}
     older = address(here, chosen | {"after": _written(rows[ROWS - 1])}) if len(rows) > ROWS else None
     return {

@@ -91,33 +91,31 @@ def form_token(connection: HTTPConnection) -> str | None:
 MOST_FIELDS = 200
 
 
-async def own_form(request: Request) -> FormData:
-    """The form of a POST that came from our own page; 403 for any other.
+def own_form(*, files: int = 0) -> Callable[[Request], Awaitable[FormData]]:
+    """A dependency: the form, with so many files at most, of a POST that came from our own page; 403 for any other.
 
     Its token stands in the field ``form_token`` or, where a script sends it, in the header ``x-form-token``.
     """
-    if not same_origin(request, room(request).settings.web.url):
-        raise HTTPException(403, _("This form was sent from another site."))
-    return _own(request, await request.form(max_files=0, max_fields=MOST_FIELDS))
+
+    async def own(request: Request) -> FormData:
+        if not same_origin(request, room(request).settings.web.url):
+            raise HTTPException(403, _("This form was sent from another site."))
+        form = await request.form(max_files=files, max_fields=MOST_FIELDS)
+        secret = form_secret(request)
+        given = request.headers.get(FORM_HEADER) or form.get("form_token")
+        if (
+            secret is None
+            or not isinstance(given, str)
+            or not hmac.compare_digest(given.encode(), _token(secret).encode())
+        ):
+            raise HTTPException(403, _("This form is too old. Go back, reload the page and send it again."))
+        return form
+
+    return own
 
 
-async def own_upload(request: Request) -> FormData:
-    """The same with one file in it."""
-    if not same_origin(request, room(request).settings.web.url):
-        raise HTTPException(403, _("This form was sent from another site."))
-    return _own(request, await request.form(max_files=1, max_fields=MOST_FIELDS))
-
-
-def _own(request: Request, form: FormData) -> FormData:
-    secret = form_secret(request)
-    given = request.headers.get(FORM_HEADER) or form.get("form_token")
-    if secret is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), _token(secret).encode()):
-        raise HTTPException(403, _("This form is too old. Go back, reload the page and send it again."))
-    return form
-
-
-OwnForm = Annotated[FormData, Depends(own_form)]
-OwnUpload = Annotated[FormData, Depends(own_upload)]
+OwnForm = Annotated[FormData, Depends(own_form())]
+OwnUpload = Annotated[FormData, Depends(own_form(files=1))]
 
 
 def https(of: Room) -> bool:

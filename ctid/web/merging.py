@@ -6,7 +6,6 @@ Law: for supervisors. Nothing moves before the page that says what would; what w
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -15,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from ctid.db.files import FileKind, NoSuchFile, StaleFile
 from ctid.db.merging import MergeFault, Side
 from ctid.languages import _
-from ctid.web.addresses import Text, address, known
+from ctid.web.addresses import Text, address, known, path_of
 from ctid.web.files import WHYS
 from ctid.web.forms import Fields
 from ctid.web.identity import OwnForm, SignedIn, actor, allowed
@@ -76,7 +75,7 @@ async def merge(request: Request, user: SignedIn, files: Files, key: str, form: 
         return page(request, "merge.html", status=409, files=files, key=key, gone=gone, kept=kept, said=said)
     except (NoSuchFile, MergeFault) as fault:
         raise _refused(fault) from None
-    return RedirectResponse(f"/{files}/{quote(into, safe='')}", 303)
+    return RedirectResponse(path_of(files, into), 303)
 
 
 async def _name(request: Request, files: Files, key: str) -> str:

@@ -7,7 +7,6 @@ follows within seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from ctid.db import cells
 from ctid.db.cells import BadCell
 from ctid.db.roster import AgentFile, CodeTaken, IdTaken, NoSuchAgent, StaleAgent
 from ctid.languages import _
-from ctid.web.addresses import known
+from ctid.web.addresses import known, path_of
 from ctid.web.forms import Fields
 from ctid.web.identity import OwnForm, SignedIn, actor, allowed
 from ctid.web.roles import May
@@ -59,7 +58,7 @@ async def add(request: Request, user: SignedIn, form: OwnForm) -> Response:
     except CodeTaken as taken:
         fields.refuse("code", _code_taken(taken))
     else:
-        return RedirectResponse(f"/roster/{quote(file.id, safe='')}?done=added", 303)
+        return RedirectResponse(f"{path_of('roster', file.id)}?done=added", 303)
     return await _form(request, fields, None)
 
 
@@ -85,7 +84,7 @@ async def change(request: Request, user: SignedIn, agent_id: str, form: OwnForm)
     except CodeTaken as taken:
         fields.refuse("code", _code_taken(taken))
         return await _form(request, fields, now)
-    return RedirectResponse(f"/roster/{quote(file.id, safe='')}?done=changed", 303)
+    return RedirectResponse(f"{path_of('roster', file.id)}?done=changed", 303)
 
 
 def _read(fields: Fields, key: str, *, has_pin: bool, lines: Iterable[str]) -> tuple[AgentFile | None, str | None]:

@@ -7,6 +7,7 @@ answer is the form again, saved or with a message beside each field; nothing typ
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -51,6 +52,32 @@ def actor(user: User) -> Actor:
     return Actor(agent=user.agent_id, user_name=user.name, supervisor=may_see_all(user))
 
 
+def refuse(fields: Fields, refusal: Refusal) -> str | None:
+    """Put the refusal beside the field it is about; where the form has none, the sentence that stands above it."""
+    beside = BESIDE.get(refusal, "")
+    if beside not in fields.typed:
+        return refused(refusal)
+    fields.refuse(beside, refused(refusal))
+    return None
+
+
+async def put_together(
+    of: Room, fields: Fields, stale: Stale, names: Sequence[str], now: float
+) -> tuple[str, list[str]]:
+    """Fill the fields of these names with what stands there now; what is said above the form, and what others did."""
+    for name in names:
+        value = getattr(stale.written, name)
+        fields.typed[name] = "" if value is None else str(value)
+    fields.typed["version"] = str(stale.ticket.version)
+    said = _("Somebody else has changed this ticket. Nothing is saved yet; save again to keep what stands here.")
+    return said, await others_did(of, stale, now)
+
+
+async def others_did(of: Room, stale: Stale, now: float) -> list[str]:
+    """A line for each thing that others did since the form was made."""
+    return meanwhile(stale.steps, cut_names(await of.names()), clock_of(now, of.zone))
+
+
 @router.get("/tickets/{ticket_id}/write")
 async def show(request: Request, user: SignedIn, ticket_id: str, call: Text = "") -> Response:
     """The form as a fragment; ``call`` is the call whose attempt will be written, ``PBX/CALL`` or the call alone."""
@@ -71,14 +98,9 @@ async def write(request: Request, user: SignedIn, form: OwnForm, ticket_id: str)
         return await _form(request, user, ticket, fields, status=422)
     done = await of.ticket_desk.change(ticket.id, changes, by=actor(user), at=now, version=version)
     if isinstance(done, Refusal):
-        if done in BESIDE:
-            fields.refuse(BESIDE[done], refused(done))
-        return await _form(request, user, ticket, fields, status=422, said=None if done in BESIDE else refused(done))
+        return await _form(request, user, ticket, fields, status=422, said=refuse(fields, done))
     if isinstance(done, Stale):
-        lines = meanwhile(done.steps, cut_names(await of.names()), clock_of(now, of.zone))
-        _refill(fields, done.written)
-        fields.typed["version"] = str(done.ticket.version)
-        said = _("Somebody else has changed this ticket. Nothing is saved yet; save again to keep what stands here.")
+        said, lines = await put_together(of, fields, done, ONLY, now)
         return await _form(request, user, done.ticket, fields, status=409, said=said, lines=lines)
     filled = _filled(done, of, fields.typed.get("call", ""))
     return await _form(request, user, done, filled, saved_at=now, attempt=any(isinstance(one, Try) for one in changes))
@@ -135,13 +157,6 @@ def _call(fields: Fields, of: Room) -> tuple[str | None, CallId | None]:
 def _filled(ticket: TicketRecord, of: Room, call: str) -> Fields:
     values: dict[str, str | float | None] = {name: getattr(ticket, name) for name in ONLY}
     return Fields.showing({**values, "version": ticket.version, "call": call}, of.zone, name="ticket")
-
-
-def _refill(fields: Fields, written: Written) -> None:
-    """What others wrote stands in the fields nobody touched here."""
-    for name in ONLY:
-        value = getattr(written, name)
-        fields.typed[name] = "" if value is None else str(value)
 
 
 async def _ticket(of: Room, ticket_id: str) -> TicketRecord:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
@@ -42,18 +41,17 @@ from ctid.desk.ticket import TicketRecord, Written
 from ctid.domain.types import AgentId, CallRecord
 from ctid.languages import _
 from ctid.web import hearing
-from ctid.web.addresses import Text, known
+from ctid.web.addresses import Text, known, path_of
 from ctid.web.forms import Fields, local_moment, options
 from ctid.web.identity import OwnForm, SignedIn, signed_in
 from ctid.web.room import Room, room
 from ctid.web.shown import page
-from ctid.web.ticket_form import BESIDE, REASON, actor
+from ctid.web.ticket_form import REASON, actor, others_did, put_together, refuse
 from ctid.web.ticket_words import (
     Clock,
     clock_of,
     cut_names,
     field_name,
-    meanwhile,
     refused,
     step_name,
     what_is_next,
@@ -154,7 +152,7 @@ async def new(request: Request, user: SignedIn, form: OwnForm) -> Response:
         return await _edit(request, user, None, fields, status=422)
     made = await of.ticket_desk.open(written, by=actor(user), at=now)
     if isinstance(made, Refusal):
-        return await _edit_refused(request, user, None, fields, made)
+        return await _edit(request, user, None, fields, status=422, said=refuse(fields, made))
     return RedirectResponse(f"/tickets/{made.id}", 303)
 
 
@@ -184,16 +182,11 @@ async def rewrite(request: Request, user: SignedIn, form: OwnForm, ticket_id: st
         return await _edit(request, user, found, fields, status=422)
     done = await of.ticket_desk.change(found.id, [Write(written=written)], by=actor(user), at=now, version=version)
     if isinstance(done, Refusal):
-        return await _edit_refused(request, user, found, fields, done)
+        return await _edit(request, user, found, fields, status=422, said=refuse(fields, done))
     if isinstance(done, Stale):
-        for name in Written.__slots__:
-            value = getattr(done.written, name)
-            fields.typed[name] = "" if value is None else str(value)
-        fields.typed["version"] = str(done.ticket.version)
-        lines = meanwhile(done.steps, cut_names(await of.names()), clock_of(now, of.zone))
-        said = _("Somebody else has changed this ticket. Nothing is saved yet; save again to keep what stands here.")
+        said, lines = await put_together(of, fields, done, Written.__slots__, now)
         return await _edit(request, user, done.ticket, fields, status=409, said=said, lines=lines)
-    return RedirectResponse(_address(found.id), 303)
+    return RedirectResponse(path_of("tickets", found.id), 303)
 
 
 @router.post("/tickets/{ticket_id}/{action}")
@@ -210,22 +203,14 @@ async def act(request: Request, user: SignedIn, form: OwnForm, ticket_id: str, a
         return await _page(request, user, story, fields, status=422)
     done = await of.ticket_desk.change(story.ticket.id, changes, by=actor(user), at=now, version=version)
     if isinstance(done, Refusal):
-        beside = BESIDE.get(done)
-        if beside in fields.typed:
-            fields.refuse(beside, refused(done))
-            return await _page(request, user, story, fields, status=422)
-        return await _page(request, user, story, fields, status=422, said=refused(done))
+        return await _page(request, user, story, fields, status=422, said=refuse(fields, done))
     if isinstance(done, Stale):
-        lines = meanwhile(done.steps, cut_names(await of.names()), clock_of(now, of.zone))
+        lines = await others_did(of, done, now)
         said = _(
             "Somebody else was faster. Nothing is saved yet; look what changed and send it again if it still holds."
         )
         return await _page(request, user, await _story(of, ticket_id), fields, status=409, said=said, lines=lines)
-    return RedirectResponse(_address(done.id), 303)
-
-
-def _address(ticket_id: str) -> str:
-    return f"/tickets/{quote(ticket_id, safe='')}"
+    return RedirectResponse(path_of("tickets", done.id), 303)
 
 
 async def _story(of: Room, ticket_id: str) -> Story:
@@ -247,14 +232,6 @@ def _written(fields: Fields, of: Room, now: TicketRecord | None) -> Written:
         customer_id=fields.key("customer_id"),
         contact_id=fields.key("contact_id"),
     )
-
-
-async def _edit_refused(
-    request: Request, user: User, ticket: TicketRecord | None, fields: Fields, refusal: Refusal
-) -> Response:
-    if refusal in BESIDE:
-        fields.refuse(BESIDE[refusal], refused(refusal))
-    return await _edit(request, user, ticket, fields, status=422, said=None if refusal in BESIDE else refused(refusal))
 
 
 async def _edit(

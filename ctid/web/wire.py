@@ -70,16 +70,21 @@ class Door:
         self.inside -= 1
 
 
-class _Stalling:
+class _Stalling(asyncio.Protocol):
     """Cuts off who does not read: the transport says when what was sent piles up, and when it has gone."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     _stall: asyncio.TimerHandle | None = None
 
-    def _stalls(self) -> None:
+    def pause_writing(self) -> None:
+        super().pause_writing()
         if self._stall is None:
             self._stall = self.loop.call_later(STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._flows()
 
     def _flows(self) -> None:
         if self._stall is not None:
@@ -163,14 +168,6 @@ class HttpWire(_Stalling, HttpToolsProtocol):
         # The transport goes over with its place: the other protocol gives it back.
         super().handle_websocket_upgrade()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stalls()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._flows()
-
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self._abort_soon()
@@ -225,14 +222,6 @@ class SocketWire(_Stalling, WebSocketsSansIOProtocol):
         self._flows()
         self.door.leave()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stalls()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._flows()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

@@ -10,8 +10,8 @@ from ctid.db.audits import Actor
 from ctid.db.call_notes import CallNotes
 from ctid.db.calls import Calls
 from ctid.db.desks import Desks, Figures
+from ctid.db.relinking import Relinking
 from ctid.db.tables import agent_state_changes
-from ctid.db.tickets import Tickets
 from ctid.domain.types import CallRecord, Direction, LegRecord, Via
 from tests.db.site import NOON, PBX, add_agents, add_contact, add_customer, add_ticket
 
@@ -91,7 +91,7 @@ async def test_the_last_conversation_is_unsaid_until_its_disposition_is_said(eng
     assert await desks.unsaid("a", since=NOON) is None
     await Calls(engine).save([call("1", NOON), call("2", NOON + 100), call("3", NOON + 200, answered=False)])
     await add_ticket(engine, "t1", owner="a")
-    await Tickets(engine).relink(pbx=PBX, call_id="2", ticket_id="t1", at=NOON + 150, agent="a")
+    await Relinking(engine).relink(pbx=PBX, call_id="2", ticket_id="t1", at=NOON + 150, agent="a")
     over = await desks.unsaid("a", since=NOON)
     assert over is not None
     assert (over.call_id, over.who, over.customer, over.ticket_id) == ("2", "Contact p1", "Customer c1", "t1")

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from ctid.db import session
-from ctid.db.calls import Calls
-from ctid.db.relinking import NoSuchCall, NoSuchContact, NoSuchTicket, NotTheirCall, Relinking
+from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.relinking import NoSuchContact, NotTheirCall, Relinking
 from ctid.db.session import Engine
 from ctid.db.tables import recording_tickets, ticket_steps
-from ctid.db.tickets import Tickets
+from ctid.db.tickets import NoSuchTicket, Tickets
 from ctid.domain.types import CallRecord, Direction, LegRecord, LegResult, RecordingRecord, RecordingState
 from tests.db.site import NOON, PBX, add_agents, add_contact, add_customer, add_ticket
 
@@ -144,10 +144,26 @@ async def test_while_it_rings_a_call_moves_to_nobodys_ticket_and_one_nobody_answ
     assert done.ticket.owner == "c"
 
 
+async def test_later_saves_do_not_bring_the_old_link_back(engine, desk):
+    calls = Calls(engine)
+    before = await calls.one("1.1")
+    assert before.ticket_ids == ("T1",)
+    await add_ticket(engine, "right", contact_id="p1", owner="b")
+    for ticket in ("right", "T1"):
+        await desk.relink(pbx=PBX, call_id="1.1", agent="a", ticket_id=ticket, at=NOON + 60)
+        await calls.save([before])
+        saved = await calls.one("1.1")
+        assert (saved.ticket_ids, saved.recordings[0].ticket_ids) == ((ticket,), (ticket,))
+        answered, opened = await Tickets(engine).open_for_call(
+            pbx=PBX, call_id="1.1", agent="a", contact_id="p1", customer_id="c1", caller="777", at=NOON + 70
+        )
+        assert (answered.id, opened) == (ticket, False)
+
+
 async def test_what_is_not_there_changes_nothing(engine, desk):
     with pytest.raises(NoSuchCall):
         await desk.relink(pbx=PBX, call_id="9.9", agent="a", new=True, at=NOON)
-    with pytest.raises(NoSuchTicket):
+    with pytest.raises(NoSuchTicket, match="there is no ticket 9; see: ctid tickets"):
         await desk.relink(pbx=PBX, call_id="1.1", agent="a", ticket_id="9", contact_id="p1", at=NOON)
     with pytest.raises(NoSuchContact):
         await desk.relink(pbx=PBX, call_id="1.1", agent="a", new=True, contact_id="9", at=NOON)

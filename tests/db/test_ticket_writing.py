@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from ctid.db.audits import Actor as AuditActor
+from ctid.db.files import FileKind
+from ctid.db.merging import Merging
 from ctid.db.ticket_writing import Stale, TicketDesk
 from ctid.db.tickets import NoSuchTicket, Tickets
 from ctid.desk.changes import HandOver, Promise, Resolve, Take, Try, Write
@@ -69,6 +72,21 @@ async def test_whom_nobody_knows_is_refused_and_nothing_is_written(desk):
     assert (await desk.story("T1")).attempts == ()
     with pytest.raises(NoSuchTicket):
         await desk.change("none", [Take()], by=A, at=NOON, version=1)
+
+
+async def test_a_person_or_customer_who_was_merged_away_is_the_one_that_took_them_up(engine, desk):
+    await add_customer(engine, "c2")
+    await add_contact(engine, "p2", customer="c2")
+    await add_ticket(engine, "T2", owner="a")
+    by, merging = AuditActor(at=NOON), Merging(engine)
+    await merging.merge(FileKind.CONTACT, "p2", "p1", (1, 1), by)
+    await merging.merge(FileKind.CUSTOMER, "c2", "c1", (1, 1), by)
+    blank = (await desk.story("T2")).ticket
+    of_person = await desk.change("T2", [written(blank, contact_id="p2")], by=A, at=NOON, version=1)
+    assert (of_person.contact_id, of_person.customer_id) == ("p1", "c1")
+    await add_ticket(engine, "T3", owner="a")
+    of_firm = await desk.change("T3", [written(blank, customer_id="c2")], by=A, at=NOON, version=1)
+    assert of_firm.customer_id == "c1"
 
 
 async def test_the_same_attempt_sent_twice_is_one_and_another_one_two(desk):

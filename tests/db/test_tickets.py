@@ -8,7 +8,7 @@ from ctid.db.audits import Actor
 from ctid.db.calls import Calls
 from ctid.db.files import FileKind
 from ctid.db.merging import Merging
-from ctid.db.tickets import NoSuchTicket, Tickets
+from ctid.db.tickets import Tickets
 from ctid.db.users import Role, Users
 from ctid.domain.types import CallRecord, Direction, RecordingRecord, RecordingState
 from tests.db.site import NOON, PBX, add_agents, add_contact, add_customer, add_ticket
@@ -132,27 +132,6 @@ async def test_the_recording_is_linked_whichever_comes_first(engine, desk, recor
     saved = await calls.one("1.1")
     assert saved.ticket_ids == ("T1",)
     assert saved.recordings[0].ticket_ids == ("T1",)
-
-
-async def test_relinking_takes_the_recordings_along_and_later_saves_do_not_bring_the_old_link_back(engine, desk):
-    calls = Calls(engine)
-    ticket, _ = await answer(desk)
-    books = call(ticket_ids=(ticket.id,), recordings=(recording(),))
-    await calls.save([books])
-    await add_ticket(engine, "right", contact_id="p1", owner="b")
-    await desk.relink(pbx=PBX, call_id="1.1", ticket_id="right", at=NOON + 60)
-    await calls.save([books])
-    saved = await calls.one("1.1")
-    assert (saved.ticket_ids, saved.recordings[0].ticket_ids) == (("right",), ("right",))
-    assert (await answer(desk))[0].id == "right"
-    await desk.relink(pbx=PBX, call_id="1.1", ticket_id=ticket.id, at=NOON + 90)
-    saved = await calls.one("1.1")
-    assert (saved.ticket_ids, saved.recordings[0].ticket_ids) == ((ticket.id,), (ticket.id,))
-
-
-async def test_relinking_to_a_ticket_nobody_has_is_one_line(desk):
-    with pytest.raises(NoSuchTicket, match="there is no ticket T99; see: ctid tickets"):
-        await desk.relink(pbx=PBX, call_id="1.1", ticket_id="T99", at=NOON)
 
 
 async def test_lists_are_the_newest_first_and_filtered(engine, desk):

@@ -1,6 +1,7 @@
 // The list of agents: states as they change, and with whom each is on the phone.
 
-import { listen, mark, put, since } from "./feed.js";
+import { mark, put } from "./elements.js";
+import { listen, since } from "./feed.js";
 
 const rows = new Map([...document.querySelectorAll("[data-agent]")].map((row) => [row.dataset.agent, row]));
 const begun = new Map();

@@ -1,6 +1,7 @@
-// The live feed: one WebSocket that comes back by itself, and the ways text gets into a page.
-// Law: what arrives is text and stays text; nothing here builds markup out of it. What the page shows is never older than the
-// line: a line that is silent counts as lost, and a new one tells everything again.
+// The live feed: one WebSocket that comes back by itself.
+// Law: what the page shows is never older than the line: a line that is silent counts as lost, and a new one tells everything again.
+
+import { clock } from "./elements.js";
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
@@ -84,31 +85,6 @@ export function listen(agent, hears) {
   });
   state = "down";
   open();
-}
-
-/** Puts text into the slot of that name within `root`; nothing for null. */
-export function put(root, slot, text) {
-  const element = root.querySelector(`[data-slot="${slot}"]`);
-  const wanted = text ?? "";
-  if (element.textContent !== wanted) element.textContent = wanted;
-  return element;
-}
-
-/** Shows a state's word with its colour. */
-export function mark(element, code, word) {
-  for (const name of [...element.classList]) if (name.startsWith("mark-")) element.classList.remove(name);
-  element.classList.add(`mark-${code}`);
-  if (element.textContent !== word) element.textContent = word;
-}
-
-/** Milliseconds as 0:07, 12:30 or 1:02:03; nothing below zero, "" for no number. */
-export function clock(milliseconds) {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (!Number.isFinite(seconds)) return "";
-  const two = (number) => String(number).padStart(2, "0");
-  const hours = Math.floor(seconds / 3600);
-  const minutes = Math.floor(seconds / 60) % 60;
-  return hours ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
 /** The time since an ISO time. */

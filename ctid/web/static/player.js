@@ -2,7 +2,7 @@
 // Law: a waveform is fetched when it is seen, sound when it is asked for; one plays at a time, in all of the user's tabs.
 // What the server sent is drawn on a canvas or shown as text; nothing here makes markup out of it.
 
-import { clock } from "./feed.js";
+import { clock } from "./elements.js";
 
 const STEP = 5;
 const LEAP = 30;

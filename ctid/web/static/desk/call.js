@@ -1,5 +1,6 @@
 // What can be done with the call on the screen: save who called, move it to another ticket, hand it over.
 
+import { button, make } from "../elements.js";
 import { ask, say } from "./ask.js";
 
 const move = document.getElementById("move");
@@ -61,16 +62,13 @@ async function seek() {
   } catch { /* shown as none below */ }
   if (mine !== asked) return;
   found.replaceChildren(...(tickets ?? []).map((ticket) => {
-    const line = document.createElement("li");
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "btn btn-sm", textContent: found.dataset.text });
-    const words = `${ticket.id} · ${ticket.subject}`;
-    button.setAttribute("aria-label", `${found.dataset.text}: ${words}`);
-    button.addEventListener("click", () => relink(button, { ticket_id: ticket.id }));
-    line.append(button, ` ${words}`);
+    const line = make("li");
+    const title = `${ticket.id} · ${ticket.subject}`;
+    const choose = button(found.dataset.text, title);
+    choose.addEventListener("click", () => relink(choose, { ticket_id: ticket.id }));
+    line.append(choose, ` ${title}`);
     if (ticket.detail) {
-      const rest = document.createElement("div");
-      rest.className = "text-secondary small";
+      const rest = make("div", "text-secondary small");
       rest.textContent = ticket.detail;
       line.append(rest);
     }
@@ -79,8 +77,8 @@ async function seek() {
   if (found.childElementCount === 0) found.append(found.dataset.textNone);
 }
 
-async function relink(button, fields) {
-  if (await ask("relink", { call_id: call.call_id, ...fields }, button)) { move.open = false; sheet.open = false; }
+async function relink(asking, fields) {
+  if (await ask("relink", { call_id: call.call_id, ...fields }, asking)) { move.open = false; sheet.open = false; }
 }
 
 search.addEventListener("input", () => { seek(); });

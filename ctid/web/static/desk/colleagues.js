@@ -1,7 +1,7 @@
 // The colleagues with how each is now; during a call, to whom it can go.
 // Rows stand by name and stay where they are: nobody's button moves away under the pointer because somebody else hung up.
 
-import { mark, put } from "../feed.js";
+import { button, make, mark, put } from "../elements.js";
 
 const part = document.getElementById("colleagues");
 const list = part.querySelector('[data-slot="list"]');
@@ -11,30 +11,15 @@ const rows = new Map();
 let me = null;
 let free = false;
 
-function button(text, kind, one) {
-  const made = document.createElement("button");
-  Object.assign(made, { type: "button", className: "btn btn-sm", textContent: text });
-  Object.assign(made.dataset, { command: "transfer", to: one.id, kind });
-  made.setAttribute("aria-label", `${text}: ${one.name}`);
-  return made;
-}
-
-function make(one) {
-  const row = document.createElement("li");
-  row.className = "list-group-item d-flex gap-2 align-items-center";
-  const name = document.createElement("span");
-  name.className = "cut flex-fill";
-  name.dataset.slot = "name";
-  const state = document.createElement("span");
-  state.className = "badge";
-  state.dataset.slot = "state";
-  const asks = document.createElement("span");
-  asks.className = "d-flex gap-1";
-  asks.dataset.slot = "asks";
+function newRow(one) {
+  const row = make("li", "list-group-item d-flex gap-2 align-items-center");
+  const asks = make("span", "d-flex gap-1", "asks");
   if (list.dataset.textBlind !== undefined) {
-    asks.append(button(list.dataset.textBlind, "blind", one), button(list.dataset.textAttended, "attended", one));
+    for (const [kind, text] of [["blind", list.dataset.textBlind], ["attended", list.dataset.textAttended]]) {
+      asks.append(button(text, one.name, { command: "transfer", to: one.id, kind }));
+    }
   }
-  row.append(state, name, asks);
+  row.append(make("span", "badge", "state"), make("span", "cut flex-fill", "name"), asks);
   return row;
 }
 
@@ -58,7 +43,7 @@ export function showOthers({ agents }) {
     if (one.id === me) continue;
     let row = rows.get(one.id);
     if (row === undefined) {
-      row = make(one);
+      row = newRow(one);
       rows.set(one.id, row);
       row.dataset.name = one.name;
       const after = [...list.children].find((other) => other.dataset.name.localeCompare(one.name) > 0);

@@ -1,6 +1,6 @@
 // Who is calling: put into its place as text, while the phone rings and after. Nothing here moves the focus.
 
-import { mark, put } from "../feed.js";
+import { button, make, mark, put } from "../elements.js";
 
 const pop = document.getElementById("pop");
 const quiet = document.getElementById("quiet");
@@ -32,7 +32,7 @@ function ticketLink(link, ticket) {
 }
 
 function item(...parts) {
-  const line = document.createElement("li");
+  const line = make("li");
   line.append(...parts);
   return line;
 }
@@ -51,22 +51,18 @@ function showMatches(view) {
   slot("matches-box").hidden = view.contact !== null || view.matches.length === 0;
   list.replaceChildren(...view.matches.map((one) => {
     if (!document.getElementById("contact-sheet")) return item(person(one));
-    const choose = document.createElement("button");
-    Object.assign(choose, { type: "button", className: "btn btn-sm", textContent: list.dataset.text });
-    Object.assign(choose.dataset, { command: "relink", callId: view.call_id, contactId: one.id });
-    choose.setAttribute("aria-label", `${list.dataset.text}: ${person(one)}`);
-    return item(choose, ` ${person(one)}`);
+    const chosen = { command: "relink", callId: view.call_id, contactId: one.id };
+    return item(button(list.dataset.text, person(one), chosen), ` ${person(one)}`);
   }));
 }
 
 function showHistory(tickets) {
   history.hidden = tickets.length === 0;
   history.querySelector("ul").replaceChildren(...tickets.map((ticket) => {
-    const link = document.createElement("a");
+    const link = make("a");
     ticketLink(link, ticket);
     link.classList.add("cut");
-    const rest = document.createElement("div");
-    rest.className = "text-secondary small";
+    const rest = make("div", "text-secondary small");
     rest.textContent = detail(ticket);
     const line = item(link, rest);
     line.className = "list-group-item";

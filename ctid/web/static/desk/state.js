@@ -1,6 +1,7 @@
 // The bar on top: the agent's state, how long it lasts, and which of its buttons make sense now.
 
-import { clock, mark, now, put, since } from "../feed.js";
+import { clock, mark, put } from "../elements.js";
+import { now, since } from "../feed.js";
 
 const bar = document.getElementById("state");
 let begun = null;

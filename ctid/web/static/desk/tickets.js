@@ -1,6 +1,8 @@
 // Tickets in place, in tabs. Only the one in front stands in the page: the others keep what was typed, out of it.
 // Law: a form that somebody writes in, or has written in, is never taken away: another ticket then comes beside it and says so.
 
+import { make } from "../elements.js";
+
 const part = document.getElementById("tickets");
 const tabs = document.getElementById("tabs");
 const panes = document.getElementById("panes");
@@ -51,11 +53,11 @@ async function load(id, one) {
   const address = `/tickets/${encodeURIComponent(id)}/write${one.call === null ? "" : `?call=${encodeURIComponent(`${pbx}/${one.call}`)}`}`;
   let answer = null;
   try { answer = await fetch(address, { headers: { "HX-Request": "true" }, redirect: "manual" }); } catch { /* said below */ }
-  const fragment = document.createElement("template");
+  const fragment = make("template");
   if (answer?.ok) fragment.innerHTML = await answer.text();
   else {
-    const line = document.createElement("p");
-    const link = document.createElement("a");
+    const line = make("p");
+    const link = make("a");
     link.href = `/tickets/${encodeURIComponent(id)}`;
     link.textContent = id;
     line.append(`${text.textFailed} `, link);
@@ -67,16 +69,13 @@ async function load(id, one) {
   else one.raw = true;
 }
 
-function make(id, { call = null, caller = null }) {
-  const tab = document.createElement("button");
-  Object.assign(tab, { type: "button", className: "desk-tab", id: `tab-of-${id}` });
+function newTab(id, { call = null, caller = null }) {
+  const tab = make("button", "desk-tab");
+  Object.assign(tab, { type: "button", id: `tab-of-${id}` });
   tab.setAttribute("role", "tab");
   tab.append(caller === null ? id : `${id} · ${caller}`);
-  const dirty = document.createElement("span");
-  dirty.className = "dirty";
-  tab.append(dirty);
-  const pane = document.createElement("div");
-  pane.className = "desk-pane";
+  tab.append(make("span", "dirty"));
+  const pane = make("div", "desk-pane");
   pane.setAttribute("role", "tabpanel");
   pane.setAttribute("aria-labelledby", tab.id);
   const one = { tab, pane, call, dirty: false, top: 0, raw: false };
@@ -99,7 +98,7 @@ function shut(id) {
 
 /** Opens a ticket because somebody asked for it. */
 export function show(id) {
-  if (!open.has(id)) make(id, {});
+  if (!open.has(id)) newTab(id, {});
   turnTo(id);
   const one = open.get(id);
   if (one.raw) { one.raw = false; htmx.process(one.pane); }
@@ -117,7 +116,7 @@ export function follow(view, name) {
   release();
   if (id === null) { followed = { call: pop.call_id, id }; return; }
   const kept = open.has(id);
-  const one = open.get(id) ?? make(id, { call: pop.call_id, caller: name });
+  const one = open.get(id) ?? newTab(id, { call: pop.call_id, caller: name });
   if (kept && one.call !== pop.call_id && !writing(one)) { one.call = pop.call_id; load(id, one); }
   followed = { call: pop.call_id, id, mine: !kept };
   if (front === id) return;
@@ -165,6 +164,6 @@ document.addEventListener("click", (event) => {
 // What was not saved before a reload waits in the tab's own store: its ticket comes back, beside.
 for (const key of Object.keys(sessionStorage)) {
   const id = /^ctid ticket (.+)$/.exec(key)?.[1];
-  if (id !== undefined && !open.has(id)) make(id, {});
+  if (id !== undefined && !open.has(id)) newTab(id, {});
 }
 arrange();

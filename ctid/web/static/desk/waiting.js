@@ -1,29 +1,19 @@
 // Who waits, in the order in which they are served, each with a button to pick them up.
 
-import { mark, put, since } from "../feed.js";
+import { button, make, mark, put } from "../elements.js";
+import { since } from "../feed.js";
 
 const part = document.getElementById("waiting");
 const list = part.querySelector('[data-slot="callers"]');
 const rows = new Map();
 
-function make(id) {
-  const row = document.createElement("li");
-  row.className = "list-group-item d-flex gap-2 align-items-center";
-  const who = document.createElement("span");
-  who.className = "cut flex-fill";
-  who.dataset.slot = "who";
-  const level = document.createElement("span");
-  level.className = "badge";
-  level.dataset.slot = "level";
-  const time = document.createElement("span");
-  time.className = "figures text-nowrap";
-  time.dataset.slot = "for";
-  row.append(level, who, time);
+function newRow(id) {
+  const row = make("li", "list-group-item d-flex gap-2 align-items-center");
+  row.append(make("span", "badge", "level"), make("span", "cut flex-fill", "who"), make("span", "figures text-nowrap", "for"));
   if (list.dataset.textPickup !== undefined) {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "btn btn-sm btn-primary", textContent: list.dataset.textPickup });
-    Object.assign(button.dataset, { command: "pickup", callId: id });
-    row.append(button);
+    const pickup = button(list.dataset.textPickup, "", { command: "pickup", callId: id });
+    pickup.classList.add("btn-primary");
+    row.append(pickup);
   }
   return row;
 }
@@ -36,7 +26,7 @@ export function showWaiting({ callers, more }) {
   const gone = new Set(rows.keys());
   for (const [place, one] of callers.entries()) {
     gone.delete(one.id);
-    const row = rows.get(one.id) ?? make(one.id);
+    const row = rows.get(one.id) ?? newRow(one.id);
     rows.set(one.id, row);
     row.dataset.since = one.since;
     const who = one.who ?? list.dataset.textUnknown;
