@@ -161,11 +161,14 @@ class Asterisk:
         return (await self.ami.action("Command", Command=command)).get("Output", "")
 
     async def reachable(self, agent: str, limit: float = 10.0) -> None:
-        """Asks the phone for life until it answers (for agents with `qualify`)."""
+        """Asks the phone for life until it answers and its device counts as there (for agents with `qualify`)."""
 
         async def look() -> bool:
             await self.cli(f"pjsip qualify {agent}")
-            return "Avail" in await self.cli(f"pjsip show aor {agent}")
+            told = self.ami.events("DeviceStateChange", Device=f"PJSIP/{agent}")
+            return (
+                "Avail" in await self.cli(f"pjsip show aor {agent}") and bool(told) and told[-1]["State"] == "NOT_INUSE"
+            )
 
         await until(look, f"{agent} is reachable", limit=limit, every=0.2)
 

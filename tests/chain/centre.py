@@ -75,11 +75,11 @@ class Centre:
         return list(newest.values())
 
     async def waits(self, caller: str) -> dict[str, Any]:
-        """Wait until ctid holds this caller."""
+        """Wait until ctid holds this caller, or has held them: their newest call, which is not over."""
 
         def look() -> dict[str, Any] | None:
             calls = self.shown(caller)
-            return calls[-1] if calls and calls[-1]["via"] == "ctid" else None
+            return calls[-1] if calls and calls[-1]["via"] == "ctid" and calls[-1]["ended_at"] is None else None
 
         return await until(look, f"{caller} is held")
 

@@ -72,7 +72,7 @@ async def nobody_free(centre: Centre) -> None:
 
 async def channel_of(centre: Centre, caller: str) -> str:
     """The caller's channel, once they wait."""
-    held = await centre.site.asterisk.ami.event("CtidWait", CallerIDNum=caller)
+    held = await centre.site.asterisk.ami.event("CtidWait", Uniqueid=(await centre.waits(caller))["id"])
     return held["Channel"]
 
 
@@ -242,22 +242,24 @@ async def test_who_is_routed_at_once_hears_it_while_the_phone_rings(centre: Cent
 async def test_an_agent_who_becomes_free_during_an_announcement_is_rung_at_once(centre: Centre) -> None:
     await nobody_free(centre)
     site = centre.site
-    async with site.call("02155640018", "4018") as first, site.call("02155640118", "4018") as second:
-        ahead, behind = await channel_of(centre, "02155640018"), await channel_of(centre, "02155640118")
-        heard = await site.asterisk.listen(behind, "announced")
-        await until(lambda: ran(centre, behind, "SayNumber") == ["2"], "the place is announced", limit=15)
-        assert ran(centre, ahead, "BackGround") == ["queue-youarenext"]
-        before = centre.invites()
-        for agent in centre.agents:
-            await centre.listener.command(agent, "resume")
-        await until(lambda: all(centre.invites()[a] > before[a] for a in before), "both phones ring")
-        await answered(centre, "02155640118")
-        assert ran(centre, behind, "BackGround")[0] == "queue-thereare"
-        assert len(ran(centre, behind, "StartMusicOnHold")) == 1, (
-            "no music again: the announcement was cut by the route"
-        )
-        await first.hang_up()
-        await second.hang_up()
+    async with site.call("02155640018", "4018") as first:
+        ahead = await channel_of(centre, "02155640018")
+        async with site.call("02155640118", "4018") as second:
+            behind = await channel_of(centre, "02155640118")
+            heard = await site.asterisk.listen(behind, "announced")
+            await until(lambda: ran(centre, behind, "SayNumber") == ["2"], "the place is announced", limit=15)
+            assert ran(centre, ahead, "BackGround") == ["queue-youarenext"]
+            before = centre.invites()
+            for agent in centre.agents:
+                await centre.listener.command(agent, "resume")
+            await until(lambda: all(centre.invites()[a] > before[a] for a in before), "both phones ring")
+            await answered(centre, "02155640118")
+            assert ran(centre, behind, "BackGround")[0] == "queue-thereare"
+            assert len(ran(centre, behind, "StartMusicOnHold")) == 1, (
+                "no music again: the announcement was cut by the route"
+            )
+            await first.hang_up()
+            await second.hang_up()
     call = await centre.ended("02155640118")
     assert (call["outcome"], len(call["decisions"])) == ("answered", 1)
     assert tones.seconds(heard) > 1
