@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -99,6 +101,11 @@ def sentences(said: Iterable[str]) -> str:
 def listed(items: Iterable[str]) -> str:
     """Items of a list in one line, as the language of the moment writes them."""
     return _ITEMS[_spoken.get()].join(items)
+
+
+def dated(day: date, form: Literal["medium", "long"] = "medium") -> str:
+    """The day as the language of the moment writes it."""
+    return format_date(day, form, _spoken.get().replace("-", "_"))
 
 
 @cache

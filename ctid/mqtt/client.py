@@ -29,6 +29,7 @@ from ctid.domain.events import Event, Request
 from ctid.domain.said import Said
 from ctid.domain.types import AgentId, AgentStatus, CallRecord, Pop, PopState, Waiting
 from ctid.mqtt import topics
+from ctid.mqtt.cancelling import heed_cancellation
 from ctid.mqtt.flood import MOST_A_SECOND, Flood, Verdict
 from ctid.mqtt.outbox import Item, Kind, Outbox
 from ctid.mqtt.topics import Message, Refusal
@@ -133,7 +134,7 @@ class MqttDoor:
             try:
                 async with self._client() as client:
                     await self._subscribe(client)
-                    _heed_cancellation()
+                    heed_cancellation()
                     self._connected()
                     try:
                         await self._serve(client)
@@ -141,7 +142,7 @@ class MqttDoor:
                         await self._say_goodbye(client)
                         raise
             except (aiomqtt.MqttError, OSError, _RefusedError) as error:
-                _heed_cancellation()
+                heed_cancellation()
                 mend = _mend(error)
                 self._say(mend or f"the broker cannot be reached ({_reason(error)}); ctid keeps trying")
                 if mend:
@@ -310,13 +311,6 @@ class MqttDoor:
         if what != self._said:
             self._said = what
             _log.warning(f"MQTT: {what}", broker=str(self._settings.mqtt.url))
-
-
-def _heed_cancellation() -> None:
-    """End a cancelled task. aiomqtt's ``asyncio.wait_for``, until Python 3.12, loses a cancellation that meets its end."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 @cache  # paho takes longer to make it than to send a message; few seconds differ

@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 from structlog import get_logger
 
 from ctid.config import Mqtt
+from ctid.mqtt.cancelling import heed_cancellation
 from ctid.mqtt.topics import Message
 
 FIRST_PAUSE = 0.5
@@ -74,6 +75,7 @@ class Subscriber:
                 _log.warning("no MQTT broker", broker=str(self._mqtt.url), error=str(error), again_in=round(pause, 1))
             finally:
                 self._client = None
+            heed_cancellation()
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
             pause = min(LONGEST_PAUSE, pause * 2)
 
@@ -91,6 +93,7 @@ class Subscriber:
             max_queued_incoming_messages=QUEUED,
         ) as client:
             await client.subscribe([(topic, 1) for topic in self._topics])
+            heed_cancellation()
             self._client = client
             _log.info("listening to the MQTT broker", broker=str(mqtt.url))
             async for message in client.messages:

@@ -121,7 +121,8 @@ async def _session_ends(socket: WebSocket, of: Room, user_id: int, agent: AgentI
     with of.sockets.looking(user_id) as again:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(again.wait(), CHECK_SECONDS)
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await again.wait()
             again.clear()
             try:
                 async with session.faults(of.engine):

@@ -12,7 +12,6 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from babel.dates import format_date
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -113,15 +112,15 @@ def _make(zone: tzinfo) -> Environment:
     def local(at: float | None, form: str = "clock") -> str:
         if at is None or isnan(at):
             return ""
-        read, locale = datetime.fromtimestamp(at, zone), languages.spoken().replace("-", "_")
+        read = datetime.fromtimestamp(at, zone)
         if form == "date":
-            return format_date(read, "medium", locale)
+            return languages.dated(read)
         pattern = _CLOCKS.get(form, form)
         clock = read.strftime(pattern)
-        return f"{format_date(read, 'medium', locale)} {clock}" if form in _DATED else clock
+        return f"{languages.dated(read)} {clock}" if form in _DATED else clock
 
     def day(on: date) -> str:
-        return format_date(on, "long", languages.spoken().replace("-", "_"))
+        return languages.dated(on, "long")
 
     filters: dict[str, Any] = {
         "local": local,

@@ -15,7 +15,7 @@ from ctid.desk.changes import Refusal
 from ctid.desk.promises import Due, due
 from ctid.desk.ticket import Status, Step, StepKind, TicketRecord
 from ctid.domain.types import AgentId
-from ctid.languages import _, ngettext, say_later
+from ctid.languages import _, dated, ngettext, say_later
 
 _REFUSALS: Mapping[Refusal, str] = {
     Refusal.NOT_SERVING: say_later("Only agents and supervisors write on tickets."),
@@ -129,7 +129,8 @@ def clock_of(now: float, zone: ZoneInfo) -> Clock:
         if at is None:
             return ""
         local = datetime.fromtimestamp(at, zone)
-        return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
+        clock = local.strftime("%H:%M")
+        return clock if local.date() == today else f"{dated(local)} {clock}"
 
     return clock
 
