@@ -32,8 +32,11 @@ ARGUMENTS = (
 #: What a browser without a network says of it, and what tests that take it away expect.
 NO_NETWORK = (
     r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|WebSocket connection to|ERR_EMPTY_RESPONSE"
-    r"|htmx:sendError|htmx:afterRequest"
+    r"|htmx:sendError"
 )
+#: A request that a page gives up for a newer one is no fault, though htmx says so; whatever else fails has a line of its own
+#: before that of every request that did not succeed.
+_GIVEN_UP = ("htmx:sendAbort", "htmx:afterRequest")
 
 Language = Literal["en", "zh-CN"]
 Theme = Literal["light", "dark"]
@@ -120,7 +123,7 @@ class Desk:
         assert not faults, f"behind {self._name}'s back:\n" + "\n".join(faults)
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not message.text.startswith(_GIVEN_UP):
             self.faults.append(f"console: {message.text} ({message.location.get('url')})")
 
     def _asked(self, request: Request) -> None:

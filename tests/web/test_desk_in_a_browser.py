@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Error as PlaywrightError
 
+from ctid.db.calls import Calls
 from ctid.domain.types import AgentState, AgentStatus, CallerFile, PopState
 from ctid.mqtt.topics import agent_message
 from lab.browser import NO_NETWORK, Desk, chromium, denied
 from tests.web.conftest import Web
 from tests.web.site import HOSTILE, LONG, PASSWORD
+from tests.web.test_desktop import call
 from tests.web.test_live import ringing, shows
 
 
@@ -233,3 +238,29 @@ async def test_nobody_is_shut_out_and_hostile_names_are_text(
         await shows(ready, await ringing(ready, call_id="n", file=CallerFile(number="1", matches=matches)))
         await expect(page.locator("[data-slot=matches] button")).to_have_count(2)
         assert await denied(page) == []
+
+
+async def test_a_missed_call_ticked_off_does_not_come_back_with_lists_that_were_asked_for_before(
+    ready: Web, browser: Browser
+) -> None:
+    await Calls(ready.room.engine).save([call(ready, "vain", seconds=5)])
+    held, asked = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        asked.set()
+        await held.wait()
+        with suppress(PlaywrightError):  # the page has given it up
+            await route.fulfill(response=answer)
+
+    async with sit(browser, ready, "zhang") as page:
+        await expect(page.locator(".missed")).to_be_visible()
+        await page.route("**/agents/8/lists", late)
+        await page.locator("#lists").evaluate("lists => lists.dispatchEvent(new CustomEvent('over'))")
+        await asked.wait()
+        await page.locator(".missed button[type=submit]").click()
+        await expect(page.locator(".missed")).to_have_count(0)
+        held.set()
+        await page.unroute_all(behavior="wait")
+        await page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+        assert await page.locator(".missed").count() == 0
