@@ -159,13 +159,17 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transferring:
-    """An agent sends the caller on to the phone of a colleague, or asks them first; ``leg`` is that of who sends."""
+    """An agent sends the caller on to the phone of a colleague, or asks them first; ``leg`` is that of who sends.
+
+    ``given_up``: the colleague who was asked is gone, and the PBX leads the agent back to the caller.
+    """
 
     by: AgentId
     to: AgentId
     leg: LegId
     endpoint: Endpoint
     attended: bool
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

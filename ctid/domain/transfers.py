@@ -19,6 +19,9 @@ from ctid.domain.world import World
 
 #: How long the PBX may take from the command to the colleague's ringing phone, in seconds: it speaks a prompt first.
 _PROMPT_SECONDS = 5.0
+#: How long an agent who is led back to the caller hears the PBX's error tone (its xferfailsound: beeperr, 0.4 s), in seconds.
+#: It takes no keys meanwhile, and so no Atxfer, which presses them: one asked for then would be lost without a word.
+_TONE_SECONDS = 1.0
 _MISSED = frozenset({LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED})
 
 
@@ -106,7 +109,7 @@ def _why_not(
 
 def _end(world: World, desk: Desk, found: _Conversation | None, event: ev.TransferAsked) -> None:
     under_way = found.call.transferring if found is not None else None
-    if found is None or under_way is None or under_way.by != desk.id or not under_way.attended:
+    if found is None or under_way is None or under_way.by != desk.id or not _consulting(under_way):
         staff.answer(world, event.request, say(Code.NO_TRANSFER))
         return
     complete = event.kind is ev.TransferKind.COMPLETE
@@ -158,12 +161,23 @@ def ended(world: World, call: Call, leg: Leg) -> None:
     under_way = call.transferring
     if under_way is None:
         return
-    if leg.id == under_way.leg and under_way.attended:
+    if leg.id == under_way.leg and _consulting(under_way):
         _left(world, call, under_way)
+    elif leg.id == under_way.leg and under_way.given_up:
+        over(world, call)
     elif leg.agent == under_way.to:
         if leg.result in _MISSED and (desk := world.desks.get(under_way.to)) is not None:
             staff.missed(world, desk)
-        over(world, call)
+        if _consulting(under_way) and leg.ended_at is not None:
+            _free(world, call, under_way)
+            call.transferring = replace(under_way, given_up=True)
+            world.timers.set(("transfer", call.id), leg.ended_at + _TONE_SECONDS)
+        else:
+            over(world, call)
+
+
+def _consulting(under_way: Transferring) -> bool:
+    return under_way.attended and not under_way.given_up
 
 
 def _left(world: World, call: Call, under_way: Transferring) -> None:

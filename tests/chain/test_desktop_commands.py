@@ -176,7 +176,7 @@ async def test_a_caller_whom_the_colleague_does_not_take_is_not_lost(centre: Des
     pop = await centre.listener.popped("agent2", "answered", visit.call)
     assert pop["ticket"]["id"] == "1001"
     assert "not_taken" in centre.notes("agent2", visit.call)[-1]
-    await sound(0.8)
+    await sound(1.2)
     await visit.placed.hang_up()
     await again.over()
     call = await visit.books()
@@ -190,7 +190,7 @@ async def test_an_attended_transfer_is_completed_from_the_screen(centre: Desk) -
     second = await (await visit.next("agent1", count)).answered()
     await until(lambda: (centre.listener.state("agent2") or {})["consults"] == "agent1", "agent2 consults agent1")
     assert centre.notes("agent1", visit.call)[0][0] == "consulted"
-    await sound(0.8)
+    await sound(1.2)
     await centre.granted("agent2", "transfer", kind="complete")
     call = await gives_over(centre, visit, second)
     assert (call["agent"], call["ticket_ids"]) == ("agent1", ["1001"])
@@ -204,7 +204,7 @@ async def test_a_consultation_cancelled_from_the_screen_leaves_the_caller_with_t
     assert await centre.refused("agent2", "transfer", to="agent1", kind="blind") == "agent_paused"
     await centre.granted("agent2", "transfer", to="agent1", kind="attended")
     second = await (await visit.next("agent1", count)).answered()
-    await sound(0.8)
+    await sound(1.2)
     await centre.granted("agent2", "transfer", kind="cancel")
     await second.over()
     await centre.listener.becomes("agent1", "paused")
@@ -216,6 +216,19 @@ async def test_a_consultation_cancelled_from_the_screen_leaves_the_caller_with_t
     call = await visit.books()
     assert call["agent"] == "agent2"
     assert heard(centre, call)[PITCH["agent2"]] > 1.2
+
+
+async def test_a_colleague_is_asked_again_as_soon_as_the_agent_is_back_with_the_caller(centre: Desk) -> None:
+    visit = await talks_with_agent2(centre)
+    for _ in range(3):
+        count = known(centre, "agent1")
+        await centre.granted("agent2", "transfer", to="agent1", kind="attended")
+        asked = await (await visit.next("agent1", count)).answered()
+        await centre.granted("agent2", "transfer", kind="cancel")
+        await asked.over()
+        await until(lambda: (centre.listener.state("agent2") or {})["consults"] is None, "the agent is back")
+    await visit.placed.hang_up()
+    await visit.stay.over()
 
 
 # -- relink ------------------------------------------------------------------------------------------------------------

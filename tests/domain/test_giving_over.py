@@ -121,10 +121,31 @@ def test_who_consults_is_shown_so_and_completes_or_takes_the_caller_back() -> No
         assert (asked.channel, asked.complete) == (leg, kind is COMPLETE)
         assert why_not(taken(centre, made)) is None
         centre.ends_leg("1", leg if kind is COMPLETE else theirs)
+        centre.wait(1)
         assert centre.acd.world.calls["1"].transferring is None
         assert centre.acd.world.desks["ann"].consults is None
         assert centre.state("bob") is (AgentState.TALKING if kind is COMPLETE else AgentState.IDLE)
         assert why_not(transfer(centre, kind, None)) in (say(Code.NO_TRANSFER), say(Code.NO_CUSTOMER_CALL))
+
+
+def test_who_is_led_back_to_the_caller_asks_again_once_the_pbx_takes_keys_again() -> None:
+    centre, leg = talking()
+    taken(centre, transfer(centre, ATTENDED))
+    theirs = centre.rings("1", "bob")
+    centre.answers("1", theirs)
+    taken(centre, transfer(centre, CANCEL, None))
+    centre.ends_leg("1", theirs)
+    assert centre.state("bob") is AgentState.IDLE, "who was asked is free at once"
+    assert why_not(transfer(centre, ATTENDED)) == say(Code.TRANSFER_UNDER_WAY)
+    assert why_not(transfer(centre, CANCEL, None)) == say(Code.NO_TRANSFER)
+    assert centre.acd.world.desks["ann"].consults == "bob"
+    centre.wait(1)
+    assert centre.acd.world.desks["ann"].consults is None
+    assert of(act.Transfer, transfer(centre, ATTENDED))
+    centre.ends_leg("1", centre.rings("1", "bob"), LegResult.NO_ANSWER)
+    centre.ends_leg("1", leg)
+    assert centre.acd.world.calls["1"].transferring is None
+    assert centre.acd.world.desks["ann"].consults is None
 
 
 def test_who_hangs_up_while_the_colleague_rings_has_given_the_caller_over() -> None:
