@@ -11,7 +11,7 @@ from lab.browser import told_by
 from lab.sipp import SippAgent
 from tests.browser.conftest import Office
 from tests.browser.people import HOSTILE, HOSTILE_NUMBER, LI, LONG, LONG_NUMBER, NUMBERS, SHARED, STRANGER, WANG, ZHANG
-from tests.browser.seen import is_now, shows, taken
+from tests.browser.seen import is_now, shows, slot, taken
 from tests.chain.centre import PITCH, sound
 
 SITE = {"ring_seconds": 6}
@@ -51,6 +51,18 @@ async def only(office: Office, *agents: str) -> None:
         if agent not in agents:
             await office.centre.listener.command(agent, "pause", reason="away")
             await office.centre.listener.becomes(agent, "paused")
+
+
+async def tabs_to(page: Page, name: str) -> None:
+    """Go on by Tab to the button of this name, and press it."""
+    button = page.get_by_role("button", name=name)
+    await expect(button).to_be_visible()
+    for _ in range(30):
+        if await button.evaluate("button => button === document.activeElement"):
+            break
+        await page.keyboard.press("Tab")
+    await expect(button).to_be_focused()
+    await page.keyboard.press("Enter")
 
 
 async def harmed(page: Page) -> bool:
@@ -180,6 +192,57 @@ async def test_a_caller_who_waits_is_picked_up_by_a_click(office: Office) -> Non
         await shows(page, "Tom Hale", "answered")
         await expect(waiting).to_be_hidden()
         await call.hang_up()
+
+
+async def test_a_caller_is_picked_up_moved_to_a_new_ticket_and_handed_on_by_keys_alone(office: Office) -> None:
+    await only(office)
+    async with (
+        office.desk(WANG, at="/desk") as page,
+        office.desk(LI, at="/desk") as lis,
+        office.site.call(NUMBERS["孙丽"]) as call,
+    ):
+        await expect(page.locator("#waiting")).to_contain_text("孙丽")
+        await page.keyboard.press("Alt+g")
+        await shows(page, "孙丽", "answered")
+        ticket = slot(page.locator("#pop"), "ticket")
+        await expect(ticket).to_contain_text("1104")
+        await page.keyboard.press("Alt+r")
+        await tabs_to(page, "To a new ticket")
+        await expect(ticket).not_to_contain_text("1104")
+        new = (await ticket.inner_text()).split()[0]
+        await office.centre.listener.command("agent1", "resume")
+        await page.keyboard.press("Alt+x")
+        await page.keyboard.type("li w")
+        await tabs_to(page, "Transfer: Li Wei")
+        await shows(lis, "孙丽", "answered")
+        await expect(slot(lis.locator("#pop"), "ticket")).to_contain_text(new)
+        await sound(1)
+        await call.hang_up()
+    ended = await office.centre.in_the_books(NUMBERS["孙丽"])
+    assert [leg["agent"] for leg in ended["legs"]] == ["agent2", "agent1"]
+    assert [one["ticket_ids"] for one in ended["recordings"]] == [[new]]
+
+
+async def test_a_missed_caller_is_called_back_by_a_click_and_is_missed_no_more(office: Office) -> None:
+    await only(office, "agent2")
+    phone = office.site.phones["agent2"]
+    await phone.behave("never")
+    trunk = SippAgent(office.site.folder / "sipp", "trunk", office.site.asterisk.trunk_port)
+    async with trunk, office.desk(WANG, at="/desk") as page:
+        async with office.site.call(NUMBERS["冯雪"]) as call:
+            await shows(page, "冯雪", "ringing")
+            await call.hang_up()
+        missed = page.locator(".missed")
+        await expect(missed).to_contain_text("冯雪")
+        await is_now(page, "idle")
+        await phone.behave("answer")
+        await missed.get_by_role("button", name="Call back").click()
+        invite = await trunk.rings()
+        await is_now(page, "talking")
+        await shows(page, "冯雪", "answered")
+        await trunk.hang_up(invite)
+        await is_now(page, "idle")
+        await expect(missed).to_be_hidden()
 
 
 async def test_a_number_is_called_by_a_click(office: Office) -> None:

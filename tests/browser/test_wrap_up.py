@@ -1,0 +1,41 @@
+"""After the call, on a site that gives time for it: the wrap-up as the agent sees, extends and ends it."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Office
+from tests.browser.people import NUMBERS, WANG
+from tests.browser.seen import is_now, shows, slot
+
+SITE = {"wrap_up_seconds": 29}
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_the_wrap_up_counts_down_is_extended_outlives_a_reload_and_is_ended_by_keys(office: Office) -> None:
+    async with office.desk(WANG, at="/desk") as page:
+        left = slot(page.locator("#state"), "left")
+        async with office.site.call(NUMBERS["周海"]) as call:
+            await shows(page, "周海", "answered")
+            await expect(left).to_be_hidden()
+            await call.hang_up()
+        await is_now(page, "wrap_up")
+        await expect(left).to_have_text(re.compile(r"^0:[012]\d$"))
+        await page.keyboard.press("Alt+m")
+        await expect(left).to_have_text(re.compile(r"^0:[345]\d$"))
+        await office.centre.in_the_books(NUMBERS["周海"])
+        await page.reload()
+        await is_now(page, "wrap_up")
+        await expect(left).to_have_text(re.compile(r"^0:[345]\d$"))
+        await shows(page, "周海", "ended")
+        await page.keyboard.press("Alt+o")
+        asked = page.locator("#disposition-disposition")
+        await expect(asked).to_be_focused()
+        await asked.select_option(index=1)
+        await page.locator("#disposition button[type=submit]").press("Enter")
+        await expect(page.locator("#disposition [role=status]")).to_contain_text("Saved")
+        await page.keyboard.press("Alt+i")
+        await is_now(page, "idle")
+        await expect(left).to_be_hidden()
