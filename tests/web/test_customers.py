@@ -186,7 +186,7 @@ async def test_numbers_are_added_ordered_taken_away_and_said_to_be_shared(web: W
     assert "That is no telephone number" in refused.text
 
 
-async def test_a_visit_is_written_down_and_one_by_nobody_is_refused(web: Web) -> None:
+async def test_a_visit_is_written_down_stands_on_the_customers_tickets_and_one_by_nobody_is_refused(web: Web) -> None:
     client = await web.signed_in("liwei")
     to = "/customers/C1/visits"
     fields = {"kind": "installed", "at": "2026-01-31T16:30"}
@@ -199,6 +199,9 @@ async def test_a_visit_is_written_down_and_one_by_nobody_is_refused(web: Web) ->
     page = (await client.get("/customers/C1")).text
     assert "Installed by" in page
     assert "Jan 31, 2026 16:30" in page
+    on_ticket = (await client.get("/tickets/T12")).text
+    for text in ("Installed by", "Jan 31, 2026", "for this ticket"):
+        assert text in on_ticket, text
 
 
 async def test_supervisors_merge_two_files_after_a_look_and_old_links_lead_on(web: Web) -> None:
