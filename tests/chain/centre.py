@@ -173,4 +173,5 @@ async def opened(site: Site) -> AsyncIterator[Centre]:
             await site.phone(agent, tone=PITCH[agent])
         centre = Centre(site)
         yield centre
-        assert centre.complaints() == []
+        complaints = centre.complaints()
+        assert not complaints, "\n".join(complaints)
