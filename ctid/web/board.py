@@ -262,6 +262,11 @@ class Board:
         # What is over is told before the state that follows from it.
         return None if view.gone is not None and view.gone.call_id == call_id else call_id
 
+    def showed(self, agent: AgentId, call_id: CallId) -> bool:
+        """Whether the agent's screen shows this call, or showed it last."""
+        view = self.views.get(agent)
+        return view is not None and any(pop is not None and pop.call_id == call_id for pop in (view.pop, view.gone))
+
     def routing(self) -> Node | None:
         """The daemon that acts and is up, if one said so."""
         return next((node for node in self.nodes.values() if node.up and node.acting), None)

@@ -1,6 +1,8 @@
 """After the call, on a site that gives time for it: the wrap-up as the agent sees, extends and ends it."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from playwright.async_api import expect
@@ -39,3 +41,19 @@ async def test_the_wrap_up_counts_down_is_extended_outlives_a_reload_and_is_ende
         await page.keyboard.press("Alt+i")
         await is_now(page, "idle")
         await expect(left).to_be_hidden()
+
+
+async def test_a_call_over_before_the_books_have_it_is_asked_about_as_soon_as_they_do(office: Office) -> None:
+    asked = "#disposition-disposition"
+    async with office.desk(WANG, at="/desk") as page:
+        with closing(sqlite3.connect(office.site.state / "ctid.db", isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            async with office.site.call(NUMBERS["周海"]) as call:
+                await shows(page, "周海", "answered")
+                await call.hang_up()
+            await expect(page.locator("#afterwards [role=status]")).to_contain_text("One moment")
+            await expect(page.locator(asked)).to_have_count(0)
+            lock.execute("ROLLBACK")
+        await expect(page.locator(asked)).to_be_visible()
+        await page.keyboard.press("Alt+i")
+        await is_now(page, "idle")

@@ -219,6 +219,23 @@ async def test_a_long_wrap_up_keeps_its_call_on_the_desk(web: Web) -> None:
     assert 'data-past="long"' in (await client.get("/desk")).text
 
 
+async def test_what_a_call_was_is_asked_as_soon_as_the_books_have_it_and_nothing_fails_before(web: Web) -> None:
+    place = "/calls/pbx/fresh/disposition"
+    client = await web.signed_in("liwei")
+    assert (await client.get(place)).status_code == 404
+    for state in (PopState.ANSWERED, PopState.ENDED):
+        await shows(web, await ringing(web, call_id="fresh", state=state))
+        await until(lambda: web.room.board.showed("7", "fresh"), "the web hears the pop")
+        soon = await client.get(place)
+        assert (soon.status_code, 'id="disposition"' in soon.text) == (200, False)
+        assert f'hx-get="{place}" hx-trigger="every 1s"' in soon.text
+    assert (await client.get("/calls/elsewhere/fresh/disposition")).status_code == 404
+    assert (await (await web.signed_in("zhang")).get(place)).status_code == 404
+    now = time.time() - web.seeded.now
+    await Calls(web.room.engine).save([call(web, "fresh", seconds=now - 60, answered=True)])
+    assert 'id="disposition"' in (await client.get(place)).text
+
+
 async def missed(web: Web) -> str:
     """The part of the owner's desk that says who rang in vain; empty where nobody did."""
     page = (await (await web.signed_in("zhang")).get("/agents/8/lists")).text
