@@ -187,10 +187,11 @@ class Asterisk:
     def complaints(self) -> list[str]:
         """The warnings and errors logged so far, but for what Asterisk says of parties that leave while it deals with them.
 
-        A caller may hang up while their recording is renewed; a phone may refuse (486) while Asterisk is about to tell it
-        anew who calls, as it does for the colleague in an attended transfer: what is seen first is chance (chan_pjsip.c).
+        A caller may hang up while their recording is renewed, or while a frame of music is on its way to them; a phone may
+        refuse (486) while Asterisk is about to tell it anew who calls, as it does for the colleague in an attended transfer.
+        Which of the two comes first is chance.
         """
-        theirs = ("Abnormal 'Gosub(ctid-renew,s,1)' exit", "Session already DISCONNECTED")
+        theirs = ("Abnormal 'Gosub(ctid-renew,s,1)' exit", "to write frame", "Session already DISCONNECTED")
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         lines = (line for line in text.splitlines() if "WARNING" in line or "ERROR" in line)
         return [line for line in lines if not any(words in line for words in theirs)]
