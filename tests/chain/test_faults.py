@@ -153,7 +153,8 @@ async def test_a_hold_goes_on_being_counted_over_a_cut_link_and_ends_where_it_wa
             await sound(3)
         await placed.hang_up()
     await centre.ended("02155643003")
-    assert 1.9 < await held(centre, agent) - before < seen + 1
+    # The first hold lasts 1.5 s at least, an outage in its middle; of the second what a tick had seen, which may be nothing.
+    assert 1.4 < await held(centre, agent) - before < seen + 1
 
 
 async def held(centre: Broken, agent: str) -> float:
