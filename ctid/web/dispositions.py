@@ -33,13 +33,13 @@ async def may_note(of: Room, user: User, pbx: str, call_id: str) -> bool:
 
 @router.get("/calls/{pbx}/{call_id}/disposition")
 async def ask(request: Request, user: SignedIn, pbx: str, call_id: str) -> Response:
-    """The form as a fragment; of a call just over that the books do not have yet, a line that asks again."""
+    """The form as a fragment; nothing yet (204) of a call on the user's screen that the books do not have so far."""
     of = room(request)
     try:
         await _allowed(of, user, pbx, call_id)
     except HTTPException:
         if pbx == of.settings.ami.pbx and user.agent_id is not None and of.board.showed(user.agent_id, call_id):
-            return page(request, "_disposition_soon.html", pbx=pbx, call_id=call_id)
+            return Response(status_code=204)
         raise
     return page(request, "_disposition.html", **await asked(of, pbx, call_id))
 

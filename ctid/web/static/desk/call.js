@@ -17,6 +17,7 @@ let asked = 0;
 
 const after = document.getElementById("afterwards");
 const noted = after.querySelector('[data-slot="form"]');
+const soon = document.getElementById("disposition-soon");
 const { pbx } = document.getElementById("desk").dataset;
 let noting = past ?? null;
 let writing = false;
@@ -27,10 +28,16 @@ function note(ended, name) {
   noting = ended.call_id;
   const title = document.getElementById("afterwards-title");
   title.textContent = title.dataset.text.replace("{who}", name);
-  noted.replaceChildren();
   const address = `/calls/${encodeURIComponent(pbx)}/${encodeURIComponent(ended.call_id)}/disposition`;
-  htmx.ajax("GET", address, { target: noted, swap: "innerHTML" }).then(() => { after.hidden = noted.childElementCount === 0; });
+  const waiting = soon.content.firstElementChild.cloneNode(true);
+  waiting.setAttribute("hx-get", address);
+  after.hidden = true;
+  noted.replaceChildren(waiting);
+  htmx.process(waiting);
 }
+
+// Shown with the first answer, so that the line that asks to wait appears only where there is something to wait for.
+noted.addEventListener("htmx:afterRequest", () => { after.hidden = noted.childElementCount === 0; });
 
 noted.addEventListener("input", () => { writing = true; });
 noted.addEventListener("htmx:afterSettle", () => { writing = noted.querySelector("[aria-invalid]") !== null; });
@@ -38,7 +45,7 @@ noted.addEventListener("htmx:afterSettle", () => { writing = noted.querySelector
 /** Offers what fits the call of this view. */
 export function offerFor(view, name) {
   const pop = view.pop;
-  if (pop !== null && pop.call_id !== noting && !writing) { after.hidden = true; noting = null; }
+  if (pop !== null && pop.call_id !== noting && !writing) { after.hidden = true; noting = null; noted.replaceChildren(); }
   if (pop !== null && call?.call_id !== pop.call_id) { move.open = false; sheet.open = false; form.replaceChildren(); }
   if (pop !== null) call = pop;
   const spoken = pop !== null && pop.state === "answered";
