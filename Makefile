@@ -1,5 +1,5 @@
 # What a builder types; `make setup` runs by itself before the others and takes a second when nothing changed.
-.PHONY: setup demo test check bench screenshots lock texts clean
+.PHONY: setup demo test check bench fuzz chaos soak screenshots lock texts clean
 
 setup:
 	@scripts/setup.sh
@@ -18,6 +18,19 @@ check: setup
 
 bench: setup
 	@.venv/bin/python -m bench
+
+# Every door of ctid given any bytes at all, each for so many seconds: docs/testing.md
+SECONDS = 60
+fuzz: setup
+	@.venv/bin/python -m fuzz --seconds $(SECONDS)
+
+# Faults under a stream of calls, counted: docs/testing.md
+chaos: setup
+	@.venv/bin/python -m lab.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
+# An hour of load, watched and counted; MINUTES=5 for a short one.
+soak: setup
+	@.venv/bin/python -m lab.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 # The pictures in docs/screenshots anew, as the tests' browser sees the pages.
 screenshots: setup

@@ -14,7 +14,8 @@ from math import isnan
 from typing import Any
 
 from ctid.desk.ticket import Attempt, Step, TicketRecord
-from ctid.domain.types import CallbackRecord, CallId, CallRecord, Decision, Diversion, LegRecord, RecordingRecord
+from ctid.domain.spans import places
+from ctid.domain.types import CallbackRecord, CallId, CallRecord, Decision, Diversion, Gap, LegRecord, RecordingRecord
 
 
 def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
@@ -38,9 +39,10 @@ def call_json(call: CallRecord, *, paths: bool = False) -> dict[str, Any]:
         "agent": call.agent,
         "owner": call.owner,
         "legs": [_leg(leg) for leg in call.legs],
-        "recordings": [_recording(recording, paths=paths) for recording in call.recordings],
+        "recordings": [_recording(call, recording, paths=paths) for recording in call.recordings],
         "decisions": [decision_json(decision) for decision in call.decisions],
         "diversions": [_diversion(diversion) for diversion in call.diversions],
+        "consent": call.consent.value if call.consent is not None else None,
         "callback": call.callback,
     }
 
@@ -116,8 +118,9 @@ def _diversion(diversion: Diversion) -> dict[str, Any]:
     return {
         "at": iso(diversion.at),
         "line": diversion.line,
-        "reason": diversion.reason.value,
+        "reason": diversion.reason.value if diversion.reason is not None else None,
         "to": diversion.to,
+        "by": diversion.by,
     }
 
 
@@ -152,7 +155,8 @@ def _leg(leg: LegRecord) -> dict[str, Any]:
     }
 
 
-def _recording(recording: RecordingRecord, *, paths: bool) -> dict[str, Any]:
+def _recording(call: CallRecord, recording: RecordingRecord, *, paths: bool) -> dict[str, Any]:
+    placed = {gap.started_at: (begins, ends) for gap, begins, ends in places(call, recording)}
     return {
         "id": recording.id,
         **({"path": recording.path} if paths else {}),
@@ -160,4 +164,18 @@ def _recording(recording: RecordingRecord, *, paths: bool) -> dict[str, Any]:
         "sha256": recording.sha256,
         "ticket_ids": list(recording.ticket_ids),
         "state": recording.state.value,
+        "gaps": [_gap(gap, *placed.get(gap.started_at, (None, None))) for gap in recording.gaps],
+    }
+
+
+def _gap(gap: Gap, begins: float | None, ends: float | None) -> dict[str, Any]:
+    return {
+        "started_at": iso(gap.started_at),
+        "ended_at": iso(gap.ended_at),
+        "agent": gap.agent,
+        "by": gap.by,
+        "ended": gap.ended.value if gap.ended is not None else None,
+        "kind": "cut" if gap.cut else "silence",
+        "begins_seconds": seconds(begins),
+        "ends_seconds": seconds(ends),
     }

@@ -14,13 +14,18 @@ from enum import StrEnum
 from math import inf, isnan
 
 from ctid.domain.types import (
+    END,
+    FRONT,
     AgentId,
     CallRecord,
     Candidate,
     Certainty,
+    Consent,
     Decision,
     Direction,
     Diversion,
+    Gap,
+    GapEnd,
     LegRecord,
     LegResult,
     Outcome,
@@ -36,6 +41,8 @@ from ctid.languages import _, listed, say_later, sentences
 NAMED = 5
 #: Seconds within which somebody is rung who is rung at once.
 _AT_ONCE = 2.0
+#: Seconds by which a phone may be told to have rung before it was decided: the two are stamped on different ways.
+_SLACK = 1.0
 
 Names = Mapping[AgentId, str]
 
@@ -84,6 +91,7 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
             tried.clear()
         tried.add(decision.chosen)
         moments.append(Moment(at=decision.at, kind=Kind.DECISION, text=text, decision=position))
+    moments += [Moment(at=leg.offered_at, kind=Kind.DECISION, text=_lost(leg, names)) for leg in _unexplained(call)]
     for leg in call.legs:
         if leg.agent is not None or leg.party != call.caller:
             who = names.get(leg.agent, leg.agent) if leg.agent else leg.party
@@ -91,6 +99,10 @@ def story(call: CallRecord, names: Names) -> tuple[Moment, ...]:
     end = _end(call, names)
     last = call.ended_at if call.ended_at is not None else max(moment.at for moment in moments)
     moments += [Moment(at=last, kind=Kind.RECORDING, text=_recording(recording)) for recording in call.recordings]
+    if call.consent is not None:
+        moments.append(Moment(at=call.started_at, kind=Kind.RECORDING, text=consented(call.consent)))
+    pauses = [gap for recording in call.recordings for gap in recording.gaps]
+    moments += [Moment(at=gap.started_at, kind=Kind.RECORDING, text=paused(gap, names)) for gap in pauses]
     if doubt := _doubt(call):
         moments.append(Moment(at=last, kind=Kind.CALL, text=doubt))
     moments.sort(key=lambda moment: inf if isnan(moment.at) else moment.at)
@@ -116,7 +128,7 @@ def why(decision: Decision, names: Names) -> str:
         parts.append(_("No agent owns a ticket of this caller."))
     else:
         owner = names.get(decision.owner, decision.owner)
-        why_not = _(_SKIPPED_ONE.get(decision.owner_skipped, say_later("could not be rung")))
+        why_not = _(_SKIPPED_ONE.get(decision.owner_skipped, _NOT_RUNG))
         parts.append(
             _("%(owner)s, who owns %(ticket)s, %(why_not)s.") % {"owner": owner, "ticket": owned, "why_not": why_not}
         )
@@ -176,6 +188,7 @@ _SKIPPED: Mapping[Skip, str] = {
     Skip.TRIED: say_later("already tried"),
 }
 
+_NOT_RUNG = say_later("could not be rung")
 _SKIPPED_ONE: Mapping[Skip | None, str] = {
     Skip.UNKNOWN: say_later("is not in the roster"),
     Skip.DISABLED: say_later("is disabled"),
@@ -210,6 +223,7 @@ _RECORDED: Mapping[RecordingState, str] = {
     RecordingState.COMPLETE: say_later("Recording kept: %(length)s%(tickets)s."),
     RecordingState.DAMAGED: say_later("The recording is damaged: its length is not that of the talk%(tickets)s."),
     RecordingState.MISSING: say_later("The recording is missing: there is no file%(tickets)s."),
+    RecordingState.ERASED: say_later("The recording was erased%(tickets)s."),
 }
 
 _UNSURE: Mapping[Certainty, str] = {
@@ -260,6 +274,13 @@ _DIVERTED: Mapping[str, str] = {
     "voicemail": say_later("%(why)s: the caller was sent to the mailbox %(name)s."),
     "announcement": say_later("%(why)s: the caller was played %(name)s."),
 }
+_LET_GO = say_later("%(why)s: the caller was let go.")
+
+_PLACED: Mapping[str, str] = {
+    FRONT: say_later("%(who)s had this caller come before all who waited."),
+    END: say_later("%(who)s put this caller behind all who waited, as if they had called just then."),
+}
+_MOVED = say_later("%(who)s moved this caller from the line %(line)s to the line %(name)s.")
 
 _MEASURE: Mapping[Rule, str] = {
     Rule.LEAST_TALK: say_later("Least talk today"),
@@ -297,14 +318,24 @@ def _beginning(call: CallRecord, names: Names) -> str:
     return _(_CALLED_BACK if call.callback is not None else _MADE[call.direction]) % values
 
 
+def _placed(diversion: Diversion) -> str:
+    """Where a supervisor put the caller."""
+    who = diversion.by or _("A supervisor")
+    kind, _separator, name = diversion.to.partition("-")
+    said = _(_PLACED.get(kind, _MOVED))
+    return said % {"who": who, "line": diversion.line or _("none"), "name": name}
+
+
 def _diversion(diversion: Diversion) -> str:
+    if diversion.reason is None:
+        return _placed(diversion)
     closed = diversion.reason is Outcome.CLOSED
     if diversion.line:
         why = _("The line %(line)s was closed") if closed else _("The line %(line)s lets nobody wait longer")
     else:
         why = _("The line was closed") if closed else _("The line lets nobody wait longer")
     kind, _separator, name = diversion.to.partition("-")
-    said = _(_DIVERTED.get(kind, say_later("%(why)s: the caller was let go.")))
+    said = _(_DIVERTED.get(kind, _LET_GO))
     return said % {"why": why % {"line": diversion.line}, "name": name}
 
 
@@ -312,14 +343,43 @@ def _unserved(call: CallRecord) -> str | None:
     """That the caller waited before anybody was rung, where it was longer than a decision takes."""
     if call.direction is not Direction.INBOUND or call.via is not Via.CTID or call.outcome is Outcome.CLOSED:
         return None
-    until = call.decisions[0].at if call.decisions else call.ended_at
+    rung = [decision.at for decision in call.decisions] + [leg.offered_at for leg in call.legs if leg.agent is not None]
+    until = min(rung) if rung else call.ended_at
     if until is None or not until - call.started_at >= _AT_ONCE:
         return None
-    if not call.decisions and call.answered_at is None:
+    if not rung and call.answered_at is None:
         return _("Nobody could be rung: no agent for this call was free while the caller was there.")
     return _("Nobody could be rung at once: the caller waited %(wait)s for an agent.") % {
         "wait": duration(until - call.started_at)
     }
+
+
+def _unexplained(call: CallRecord) -> list[LegRecord]:
+    """The agents' stays that ctid decided, and of whose decision the books know nothing."""
+    if call.direction is not Direction.INBOUND or call.via is not Via.CTID:
+        return []
+    found: list[LegRecord] = []
+    before: dict[AgentId, float] = {}
+    for leg in sorted(call.legs, key=lambda leg: leg.offered_at):
+        if (
+            leg.agent is None
+            or leg.certainty is not Certainty.EXACT
+            or isnan(leg.offered_at)
+            or _by_transfer(call, leg)
+        ):
+            continue
+        since, before[leg.agent] = before.get(leg.agent, -inf), leg.offered_at
+        decided = (one.at for one in call.decisions if one.chosen == leg.agent)
+        if not any(since < at <= leg.offered_at + _SLACK for at in decided):
+            found.append(leg)
+    return found
+
+
+def _lost(leg: LegRecord, names: Names) -> str:
+    said = _(
+        "Why %(agent)s was rung is not in the books: a ctid that ends within a second of deciding leaves that behind."
+    )
+    return said % {"agent": names.get(leg.agent, leg.agent) if leg.agent else leg.party}
 
 
 def _by_transfer(call: CallRecord, leg: LegRecord) -> bool:
@@ -363,6 +423,34 @@ def _leg(leg: LegRecord, who: str, *, transferred: bool = False) -> list[Moment]
         text = _("%(who)s %(result)s (%(rang)s)%(unsure)s.") % values
     moments.append(Moment(at=leg.ended_at, kind=Kind.LEG, text=text))
     return moments
+
+
+def consented(consent: Consent) -> str:
+    """What came of telling the caller that they are recorded, as one sentence."""
+    match consent:
+        case Consent.ANNOUNCED:
+            return _("The caller was told that the call is recorded.")
+        case Consent.ACCEPTED:
+            return _("The caller was asked, and agreed to be recorded.")
+        case Consent.REFUSED:
+            return _("The caller was asked, and is not recorded: they did not agree.")
+        case Consent.FAILED:
+            return _("The announcement could not be played: the call is not recorded.")
+
+
+def paused(gap: Gap, names: Names) -> str:
+    """For how long a recording was paused, by whom, and how it went on, as one sentence."""
+    who = gap.by or (names.get(gap.agent, gap.agent) if gap.agent else None) or _("somebody")
+    if gap.ended_at is None:
+        return _("The recording is paused by %(name)s.") % {"name": who}
+    told = {"length": duration(gap.ended_at - gap.started_at), "name": who}
+    match gap.ended:
+        case GapEnd.TIMER:
+            return _("The recording was paused for %(length)s by %(name)s, and went on by itself.") % told
+        case GapEnd.CALL_OVER:
+            return _("The recording was paused for %(length)s by %(name)s, until the call was over.") % told
+        case _other:
+            return _("The recording was paused for %(length)s by %(name)s.") % told
 
 
 def _recording(recording: RecordingRecord) -> str:

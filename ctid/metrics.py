@@ -23,7 +23,7 @@ from prometheus_client import (
     start_http_server,
 )
 
-from ctid.domain.types import AgentState, CallbackState, Direction, Outcome, RecordingState, Rule
+from ctid.domain.types import AgentState, CallbackState, Direction, Outcome, RecordingState, Rule, Shed
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # ships none
 
@@ -57,9 +57,20 @@ _DECISION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 _POP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 UP = Gauge("ctid_up", "1 while the daemon runs its routing loop.", registry=REGISTRY)
+ACTING = Gauge("ctid_acting", "1 while this daemon acts on its PBX, 0 while it stands by.", registry=REGISTRY)
 AMI_CONNECTED = Gauge("ctid_ami_connected", "1 while the PBX's state is known over AMI.", registry=REGISTRY)
 AMI_LAG = Gauge(
     "ctid_ami_lag_seconds", "How long after the PBX sent it the newest event was handled.", registry=REGISTRY
+)
+LOOP_LAG = Gauge(
+    "ctid_loop_lag_seconds",
+    "How long after it happened what is handled now happened: the PBX's events, and ctid's own seconds.",
+    registry=REGISTRY,
+)
+INBOX = Gauge("ctid_inbox_items", "Batches of AMI events and other news that wait to be handled.", registry=REGISTRY)
+TASKS = Gauge("ctid_tasks", "Tasks of the daemon: its parts, and the questions under way.", registry=REGISTRY)
+SHEDDING = Gauge(
+    "ctid_shedding", "1 for what is left undone while ctid does not keep pace.", ["what"], registry=REGISTRY
 )
 LEASE_MISSED = Counter(
     "ctid_lease_missed",
@@ -100,7 +111,25 @@ UNLINKED_RECORDINGS = Gauge(
 RECORDINGS_FREE = Gauge(
     "ctid_recordings_free_bytes", "Room on the recordings' disk, as it was a minute ago at most.", registry=REGISTRY
 )
+RECORDINGS_FOLDER = Gauge(
+    "ctid_recordings_folder_ok",
+    "1 while the recordings folder is there and can be written to, 0 while it is away or read-only.",
+    registry=REGISTRY,
+)
+RECORDINGS_FOUND = Counter(
+    "ctid_recordings_found",
+    "Recordings that were missing, or could not be read, and were found since.",
+    registry=REGISTRY,
+)
 DB_PENDING_WRITES = Gauge("ctid_db_pending_writes", "Writes that wait for the database.", registry=REGISTRY)
+JOURNAL_BYTES = Gauge(
+    "ctid_journal_bytes", "What waits for the database on disk; 0 while it takes all it is told.", registry=REGISTRY
+)
+JOURNAL_DROPPED = Counter(
+    "ctid_journal_dropped",
+    "What waited for the database and had no room on disk, once for each state of a call or agent.",
+    registry=REGISTRY,
+)
 LEDGER_DRIFT = Gauge(
     "ctid_ledger_drift_seconds",
     "The greatest difference of talk: between memory and database now, or last night between the books and CEL or CDR.",
@@ -110,12 +139,15 @@ ODDITIES = Counter("ctid_oddities", "Things the state tables do not allow; the l
 
 _AMI_EVENTS_TOTAL = Counter("ctid_ami_events", "AMI events read, by name.", ["event"], registry=REGISTRY)
 
-RECORDINGS_FREE.set(float("nan"))  # not full, only not looked at yet
+for _of_folder in (RECORDINGS_FREE, RECORDINGS_FOLDER):
+    _of_folder.set(float("nan"))  # neither full nor away, only not looked at yet
 
 # Series exist from the start, so that the first of a kind shows as a step from 0.
 for _direction in Direction:
     for _outcome in Outcome:
         CALLS.labels(direction=_direction.value, outcome=_outcome.value)
+for _shed in Shed:
+    SHEDDING.labels(what=_shed.value)
 for _rule in Rule:
     DECISIONS.labels(rule=_rule.value)
 for _state in AgentState:

@@ -44,11 +44,21 @@ _SENTENCES: Mapping[Code, Callable[[int], str]] = {
     Code.TRANSFER_UNDER_WAY: lambda _n: _("This call is being transferred already; complete or cancel that first."),
     Code.NO_TRANSFER: lambda _n: _("You are not consulting anybody; there is nothing to complete or cancel."),
     Code.NOT_TRANSFERRED: lambda _n: _("The telephone exchange did not transfer the call (%(reason)s); try again."),
+    Code.NOT_RECORDED: lambda _n: _("You are not in a call that is recorded; there is nothing to pause."),
+    Code.CALLS_AT_ONCE: lambda _n: _("You are in two calls at once; put one on hold, or press the key on the phone."),
+    Code.NOT_PAUSED: lambda _n: _(
+        "The telephone exchange did not pause the recording, or did not go on with it (%(reason)s); try again."
+    ),
+    Code.NOT_PAUSED_NOW: lambda _n: _("The recording is not paused; it goes on as it is."),
     Code.NO_CALL: lambda _n: _("There is no such call; look for it among the calls of the day."),
+    Code.NO_LINE: lambda _n: _("There is no line %(line)s; choose another."),
+    Code.LINE_CLOSED: lambda _n: _("The line %(line)s is closed now; choose another."),
     Code.NOT_YOUR_CALL: lambda _n: _("This is a colleague's call; ask them, or a supervisor, to move it."),
+    Code.UNDER_HOLD: lambda _n: _("This call is under a customer's legal hold; its contact stays as it is."),
     Code.NO_TICKET: lambda _n: _("There is no ticket %(ticket)s; choose another, or a new one."),
     Code.NO_CONTACT: lambda _n: _("There is no contact %(contact)s; choose another."),
     Code.NO_DATABASE: lambda _n: _("The database does not answer; try again in a moment."),
+    Code.UNRECORDED: lambda _n: _("This caller is not recorded."),
     Code.IN_VAIN: lambda n: ngettext("Rang in vain once today.", "Rang in vain %(count)s times today.", n),
     Code.NUMBER_SHARED: lambda n: ngettext(
         "%(count)s person has this number.", "%(count)s people share this number.", n

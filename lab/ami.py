@@ -69,6 +69,11 @@ class Ami:
             if sink:
                 sink.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the PBX has ended this session."""
+        return self._reader is not None and self._reader.done()
+
     def _write(self, *messages: Message) -> None:
         text = "".join("".join(f"{name}: {value}\r\n" for name, value in each.items()) + "\r\n" for each in messages)
         self._writer.write(text.encode("utf-8", "surrogateescape"))

@@ -4,15 +4,19 @@ Law: only what the lab needs is loaded, so that it starts in a second; the files
 stand, so that each run proves them. Its paths, ports and pid are its own: several run side by side, without root.
 """
 
+import os
 import secrets
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from lab import tones
 from lab.ami import Ami, AmiTap
+from lab.certificates import Pair
+from lab.clock import Clock
 from lab.process import LAB, TOP, Process, answers, free_port, tool, until
 
 DIALPLAN = TOP / "dialplan"
@@ -67,7 +71,8 @@ class Asterisk:
     agent's own number or another of [lab-outside]. Dialled customers are at `trunk_port`. `failsafe` are static
     members of the fallback queue, for a lab without ctid. `extensions` is appended to the agents' context, `globals_` are
     the site's own globals. `qualify` is the interval in seconds at which phones are asked for (0: never, always taken
-    as there). `rtp_timeout` is how many seconds of silence end a call.
+    as there). `rtp_timeout` is how many seconds of silence end a call. `clock` is the wall clock it lives by.
+    With `tls`, a certificate and its key, AMI is spoken by TLS at `ami_tls_port` besides.
     """
 
     def __init__(
@@ -82,11 +87,15 @@ class Asterisk:
         qualify: int = 0,
         rtp_timeout: int = 30,
         system_name: str = "",
+        tls: Pair | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.folder = folder.resolve()
+        self._clock = clock
         self.agents = tuple(agents)
         self.failsafe = tuple(failsafe)
         self.sip_port, self.ami_port, self.trunk_port = free_port(), free_port(), free_port()
+        self.ami_tls_port, self._tls = free_port(), tls
         self.phones = {name: free_port() for name in (*agents, *registering)}
         self.rtp_timeout = rtp_timeout
         self.ami_username, self.ami_secret = "ctid", secrets.token_hex(12)
@@ -125,15 +134,26 @@ class Asterisk:
         name, secret = (self.ami_username, self.ami_secret) if as_ctid else ("lab", self._lab_secret)
         return AmiTap(self.ami_port, name, secret, file)
 
+    def session(self) -> Ami:
+        """Another session of the lab's own user, not connected yet."""
+        return Ami(self.ami_port, "lab", self._lab_secret)
+
     async def start(self) -> None:
         """Starts it on the same ports as before; returns when it is fully booted."""
         self._process = Process(
             [tool("asterisk"), "-f", "-n", "-C", str(self.folder / "etc" / "asterisk.conf")],
             folder=self.folder,
             name="asterisk",
+            env={
+                "PATH": f"{LAB / 'bin'}:{os.environ.get('PATH', '')}",  # where it finds itself to restart
+                **(self._clock.env if self._clock is not None else {}),
+            },
         )
         await self._process.ready(lambda: answers(self.ami_port), "listens for AMI")
-        self._ami = Ami(self.ami_port, "lab", self._lab_secret)
+        await self._log_in()
+
+    async def _log_in(self) -> None:
+        self._ami = self.session()
         await self._ami.connect()
         await self._ami.event("FullyBooted")
 
@@ -144,6 +164,17 @@ class Asterisk:
     async def kill(self) -> None:
         """SIGKILL, as when the machine dies."""
         await self._end(signal.SIGKILL)
+
+    async def restart_itself(self, how: Literal["now", "gracefully"], limit: float = 60.0) -> float:
+        """`core restart now`, or `gracefully` once the last call is over; when it has booted again, the time it went at."""
+        assert self._process is not None
+        self.ami.send({"Action": "Command", "Command": f"core restart {how}"})
+        await until(lambda: self.ami.closed, "Asterisk ends", limit=limit)
+        died = time.time()
+        await self.ami.close()
+        await self._process.ready(lambda: answers(self.ami_port), "listens for AMI again")
+        await self._log_in()
+        return died
 
     async def restart(self) -> None:
         await self.stop()
@@ -189,9 +220,15 @@ class Asterisk:
 
         A caller may hang up while their recording is renewed, or while a frame of music is on its way to them; a phone may
         refuse (486) while Asterisk is about to tell it anew who calls, as it does for the colleague in an attended transfer.
-        Which of the two comes first is chance.
+        A doorbell (frame type 12, the beginning of a key) may find its route already taken and be passed on to a phone that
+        refuses. Which of the two comes first is chance.
         """
-        theirs = ("Abnormal 'Gosub(ctid-renew,s,1)' exit", "to write frame", "Session already DISCONNECTED")
+        theirs = (
+            "Abnormal 'Gosub(ctid-renew,s,1)' exit",
+            "to write frame",
+            "Session already DISCONNECTED",
+            "Unable to forward frametype 12",
+        )
         text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         lines = (line for line in text.splitlines() if "WARNING" in line or "ERROR" in line)
         return [line for line in lines if not any(words in line for words in theirs)]
@@ -238,6 +275,7 @@ class Asterisk:
             bindaddr = 127.0.0.1
             port = {self.ami_port}
             timestampevents = yes
+            {self._manager_tls()}
             [lab]
             secret = {self._lab_secret}
             read = all
@@ -278,13 +316,23 @@ class Asterisk:
         self._write("extensions.conf", self._extensions(extensions, globals_))
         self._write("pjsip.conf", self._pjsip(registering, qualify))
 
+    def _manager_tls(self) -> str:
+        if self._tls is None:
+            return ""
+        return f"""
+            tlsenable = yes
+            tlsbindaddr = 127.0.0.1:{self.ami_tls_port}
+            tlscertfile = {self._tls.cert}
+            tlsprivatekey = {self._tls.key}
+            """
+
     def _write(self, name: str, *parts: str) -> None:
         lines = (line.strip() for part in parts for line in part.splitlines())
         (self.folder / "etc" / name).write_text("\n".join(lines) + "\n")
 
     def _extensions(self, extensions: str, globals_: str) -> str:
         # One by one: in a pattern such as _agent. the n would stand for a digit.
-        colleagues = "\n".join(f"exten => {name},1,Dial(PJSIP/{name},20,tT)" for name in self.agents)
+        colleagues = "\n".join(f"exten => {name},1,Dial(PJSIP/{name},20,tT)" for name in self.phones)
         return f"""
             [general]
             [globals]

@@ -11,13 +11,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lab.certificates import Pair
 from lab.process import Process, answers, free_port, tool
 
 
 class Mosquitto:
-    """One broker. `users` (name → password) closes it to everybody else; `acl` is the text of an ACL file."""
+    """One broker. `users` (name → password) closes it to everybody else; `acl` is the text of an ACL file.
 
-    def __init__(self, folder: Path, *, users: Mapping[str, str] | None = None, acl: str = "") -> None:
+    With `tls`, a certificate and its key, it speaks nothing but TLS; with `clients`, an authority's file, it lets only those in
+    who show a certificate of that authority. `settings` are more lines of its configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        users: Mapping[str, str] | None = None,
+        acl: str = "",
+        tls: Pair | None = None,
+        clients: Path | None = None,
+        settings: str = "",
+    ) -> None:
         self._folder = folder.resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -31,13 +45,19 @@ class Mosquitto:
         if acl:
             (self._folder / "acl").write_text(acl)
             lines.append(f"acl_file {self._folder / 'acl'}")
+        self._tls = tls is not None
+        if tls is not None:
+            lines += [f"certfile {tls.cert}", f"keyfile {tls.key}"]
+        if clients is not None:
+            lines += [f"cafile {clients}", "require_certificate true"]
         if os.getuid() == 0:
             lines.append("user root")
+        lines += settings.splitlines()
         (self._folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt{'s' * self._tls}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -14,6 +14,7 @@ from typing import Self
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no types
 
+from lab.certificates import Pair
 from lab.process import LabError, Process, answers, free_port, tool, until
 
 NOBODY = 65534
@@ -21,9 +22,13 @@ SPEED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_con
 
 
 class Postgres:
-    """One server; `database(name)` makes a fresh empty database and gives its URL."""
+    """One server; `database(name)` makes a fresh empty database and gives its URL.
 
-    def __init__(self, folder: Path) -> None:
+    With `tls`, a certificate and its key, it speaks TLS to whoever asks for it.
+    """
+
+    def __init__(self, folder: Path, *, tls: Pair | None = None) -> None:
+        self._tls = tls
         self._folder = folder.resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -46,14 +51,15 @@ class Postgres:
         """The SQLAlchemy URL of a database."""
         return f"postgresql+asyncpg://ctid@127.0.0.1:{self.port}/{name}"
 
-    async def database(self, name: str) -> str:
-        """Makes an empty database (letters, digits, _), replacing one of that name; gives its URL."""
-        if not name.isidentifier():
-            raise LabError(f"{name!r} cannot be a database's name")
+    async def database(self, name: str, *, like: str = "template1") -> str:
+        """Makes a database (letters, digits, _), empty or a copy of another, replacing one of that name; gives its URL."""
+        for one in (name, like):
+            if not one.isidentifier():
+                raise LabError(f"{one!r} cannot be a database's name")
         link = await asyncpg.connect(host="127.0.0.1", port=self.port, user="ctid", database="postgres")
         try:
             await link.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            await link.execute(f'CREATE DATABASE "{name}"')
+            await link.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         finally:
             await link.close()
         return self.url(name)
@@ -66,7 +72,17 @@ class Postgres:
             making = self._program("initdb", [tool("initdb"), "-D", str(data), *options])
             if await making.ended(60) != 0:
                 raise LabError(f"initdb failed:\n{making.tail()}")
-        settings = ("listen_addresses=127.0.0.1", f"port={self.port}", "unix_socket_directories=", *SPEED)
+        settings: tuple[str, ...] = (
+            "listen_addresses=127.0.0.1",
+            f"port={self.port}",
+            "unix_socket_directories=",
+            *SPEED,
+        )
+        if self._tls is not None:
+            settings += ("ssl=on", f"ssl_cert_file={data}/server.pem", f"ssl_key_file={data}/server.key")
+            for source, name in zip(self._tls, ("server.pem", "server.key"), strict=True):
+                shutil.copy(source, data / name)
+                os.chown(data / name, data.stat().st_uid, data.stat().st_gid)
         argv = [tool("postgres"), "-D", str(data), *(part for each in settings for part in ("-c", each))]
         self._process = self._program("postgres", argv)
         await self._process.ready(lambda: answers(self.port), "listens")
@@ -88,6 +104,22 @@ class Postgres:
         if self._process is not None:
             await self._process.stop(signal.SIGINT)
         shutil.rmtree(self._place, ignore_errors=True)
+
+    def freeze(self) -> None:
+        """It takes connections and says nothing any more, as one that the network cut off, until `thaw`."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self._processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """The server and those it made, which are groups of their own."""
+        assert self._process is not None
+        server = self._process.pid
+        made = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        return [server, *map(int, made)]
 
     async def kill(self) -> None:
         """SIGKILL; `start` brings it back with its data."""

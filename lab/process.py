@@ -5,13 +5,15 @@ sleep: `until` asks again and again and, past its limit, says what did not happe
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -19,6 +21,8 @@ TOP = Path(__file__).resolve().parents[1]
 LAB = TOP / ".lab"
 
 T = TypeVar("T")
+#: Seconds of one stop and go of a slowed program: what comes in while it stands still is that old when it is read.
+_TURN = 1.5
 
 
 class LabError(Exception):
@@ -53,17 +57,22 @@ async def until(condition: Callable[[], object], what: str, *, limit: float = 10
         await asyncio.sleep(every)
 
 
-_taken: set[int] = set()
+#: Given of late: a port chosen for a program that has not opened it yet looks free.
+_given: deque[int] = deque(maxlen=500)
 # Test workers that run side by side choose from ranges of their own: between choice and use a port can be lost.
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
-_PORTS = 15000 + 8000 * _worker, 23000 + 8000 * _worker
+_worker, _workers = (
+    int(os.environ.get(name, default).removeprefix("gw"))
+    for name, default in (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
+)
+_EACH = 22_000 // _workers
+_PORTS = 10_000 + _EACH * _worker, 10_000 + _EACH * (_worker + 1)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP, below the range the kernel hands out, never given twice."""
+    """A port of 127.0.0.1 that is free for UDP and TCP, below the range the kernel hands out, and not given of late."""
     while True:
         port = random.randrange(*_PORTS, 4)  # SIPp takes the next but one, too, for video
-        if port in _taken:
+        if port in _given:
             continue
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
@@ -71,7 +80,7 @@ def free_port() -> int:
                     probe.bind(("127.0.0.1", port))
         except OSError:
             continue
-        _taken.add(port)
+        _given.append(port)
         return port
 
 
@@ -157,8 +166,34 @@ class Process:
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
 
 
+@contextlib.asynccontextmanager
+async def slowed(process: Process, share: float) -> AsyncIterator[None]:
+    """Within it the program runs for this share of the time only, as on a machine that bears less."""
+
+    async def stop_and_go() -> None:
+        while True:
+            process.send(signal.SIGSTOP)
+            await asyncio.sleep(_TURN * (1 - share))
+            process.send(signal.SIGCONT)
+            await asyncio.sleep(_TURN * share)
+
+    task = asyncio.create_task(stop_and_go())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        process.send(signal.SIGCONT)
+
+
 def answers(port: int) -> bool:
     """Whether something accepts TCP connections at this port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def udp_taken(port: int) -> bool:
+    """Whether something listens for UDP at this port of 127.0.0.1."""
+    wanted = f"0100007F:{port:04X}"
+    return any(line.split()[1] == wanted for line in Path("/proc/net/udp").read_text().splitlines()[1:])

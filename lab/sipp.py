@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 
 from lab import tones
 from lab.asterisk import Asterisk
-from lab.process import LabError, Process, free_port, tool, until
+from lab.process import LabError, Process, free_port, tool, udp_taken, until
 from lab.voice import EVENTS, Voice
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -189,7 +189,8 @@ class _Sipp:
         await self.kill()
 
 
-def _filled(name: str, **values: object) -> str:
+def filled(name: str, **values: object) -> str:
+    """A scenario's text with these values for its {{names}}. Raises ``LabError`` for one that is left."""
     text = (SCENARIOS / f"{name}.xml").read_text(encoding="utf-8")
     for key, value in values.items():
         text = text.replace("{{" + key + "}}", str(value))
@@ -200,7 +201,7 @@ def _filled(name: str, **values: object) -> str:
 
 def _keys(mine: str, theirs: str, audio: str) -> dict[str, str]:
     """What a phone can do in mid-call, between these two headers."""
-    return {"pressing": _filled("pressing"), "keys": _filled("keys", mine=mine, theirs=theirs, audio=audio)}
+    return {"pressing": filled("pressing"), "keys": filled("keys", mine=mine, theirs=theirs, audio=audio)}
 
 
 def _audio(voice: Voice | None) -> str:
@@ -248,7 +249,7 @@ class SippAgent(_Sipp):
     async def start(self) -> None:
         """Listens; returns when its port is taken."""
         if self.behaviour == "answer":
-            scenario = _filled(
+            scenario = filled(
                 "answer",
                 ring_ms=round(self.ring * 1000),
                 talk_ms=FOR_EVER_MS if self.talk is None else round(self.talk * 1000),
@@ -256,16 +257,16 @@ class SippAgent(_Sipp):
                 **_keys("From:[$to];tag=[pid]-[call_number]", "To:[$from]", _audio(None)),
             )
         elif self.behaviour == "never":
-            scenario = _filled("never")
+            scenario = filled("never")
         else:
-            scenario = _filled(
+            scenario = filled(
                 "refuse",
                 status=STATUS[self.behaviour],
                 contact=f"Contact: <{self.forward_to}>\n      " if self.behaviour == "forward" else "",
             )
         for left in reversed(range(BINDS)):
             try:
-                await self.run(scenario).ready(lambda: _udp_taken(self.port), f"listens at {self.port}")
+                await self.run(scenario).ready(lambda: udp_taken(self.port), f"listens at {self.port}")
             except LabError:  # a port just let go, or one that some other program took for a moment
                 if not left:
                     raise
@@ -276,7 +277,7 @@ class SippAgent(_Sipp):
     async def register(self, asterisk: Asterisk, name: str, *, seconds: int = 300) -> None:
         """Tells the PBX, as endpoint `name`, where this phone is, for so long; 0 takes it back. Returns when it is agreed."""
         teller = _Sipp(self._folder, f"register-{name}", free_port())
-        scenario = _filled("register", user=name, port=self.port, seconds=seconds)
+        scenario = filled("register", user=name, port=self.port, seconds=seconds)
         registering = teller.run(scenario, f"127.0.0.1:{asterisk.sip_port}", "-m", "1")
         await registering.ended(10)
         if not any(m.start.startswith("SIP/2.0 200") for m in teller.messages):
@@ -427,7 +428,7 @@ def calling(
     """The scenario of a caller, as `place_call` tells it; `sender` is the From header, `user` the Contact's."""
     audio = _audio(call.voice)
     own_sound = f'  <nop><action><exec rtp_stream="{call.tone(tone)},-1,0"/></action></nop>\n'
-    return _filled(
+    return filled(
         "call",
         **{"from": sender},
         user=user,
@@ -437,7 +438,7 @@ def calling(
         **_keys(f"From: {sender};tag=[pid]-[call_number]", "To:[$to]", audio),
         refusals="\n".join(f'  <recv response="{n}" optional="true" next="refused"/>' for n in REFUSALS),
         digits="".join(
-            _filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))
+            filled("digit", **{"from": sender}, wait_ms=round(wait * 1000), number=number, digit=escape(digit))
             for number, (wait, digit) in enumerate(presses, 2)
         ),
     )
@@ -476,8 +477,3 @@ def place_call(
 
 def _marked(run: str) -> list[tuple[bool, str]]:
     return [(index == 0, digit) for index, digit in enumerate(run)]
-
-
-def _udp_taken(port: int) -> bool:
-    wanted = f"0100007F:{port:04X}"
-    return any(line.split()[1] == wanted for line in Path("/proc/net/udp").read_text().splitlines()[1:])

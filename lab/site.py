@@ -11,8 +11,10 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,7 @@ from typing import Any, Self
 import aiomqtt
 
 from lab.asterisk import Asterisk
+from lab.clock import Clock
 from lab.mosquitto import Mosquitto
 from lab.process import Process, answers, free_port, until
 from lab.sipp import Behaviour, SippAgent, SippCall, place_call
@@ -40,10 +43,14 @@ class Heard:
 
 
 class Listener:
-    """A subscriber to everything below ``ctid/v1``, and a way to send agents' commands, apart from ctid's own client."""
+    """A subscriber to everything below ``ctid/v1``, and a way to send agents' commands, apart from ctid's own client.
 
-    def __init__(self, port: int) -> None:
+    ``prefix`` is what stands before that, as in ``[mqtt]``; what is heard is told without it.
+    """
+
+    def __init__(self, port: int, prefix: str | None = None) -> None:
         self._port = port
+        self._before = f"{prefix}/" if prefix is not None else ""
         self.heard: list[Heard] = []
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task[None] | None = None
@@ -63,12 +70,13 @@ class Listener:
     async def _listen(self, ready: asyncio.Event) -> None:
         async with aiomqtt.Client("127.0.0.1", self._port, protocol=aiomqtt.ProtocolVersion.V5) as client:
             self._client = client
-            await client.subscribe("ctid/v1/#", qos=1)
+            await client.subscribe(f"{self._before}ctid/v1/#", qos=1)
             ready.set()
             async for message in client.messages:
                 if isinstance(message.payload, bytes) and message.payload:
                     payload = json.loads(message.payload)
-                    self.heard.append(Heard(len(self.heard), str(message.topic), payload))
+                    topic = str(message.topic).removeprefix(self._before)
+                    self.heard.append(Heard(len(self.heard), topic, payload))
 
     def pops(self, agent: str | None = None, call: str | None = None) -> list[dict[str, Any]]:
         """The pops shown so far (to this agent, of this call), each with its agent as ``agent``."""
@@ -91,7 +99,7 @@ class Listener:
         self._number += 1
         request = f"lab-{self._number}"
         payload = json.dumps({"id": request, "command": command, **more})
-        await self._client.publish(f"ctid/v1/agents/{agent}/command", payload, qos=1)
+        await self._client.publish(f"{self._before}ctid/v1/agents/{agent}/command", payload, qos=1)
         topic = f"ctid/v1/agents/{agent}/result"
 
         def answer() -> dict[str, Any] | None:
@@ -121,7 +129,9 @@ class Listener:
 class Site:
     """``agents`` and ``registering`` are both the agents' ids and their phones' names.
 
-    ``database`` is a URL, a SQLite file by default.
+    ``database`` is a URL, a SQLite file by default. ``pbx_clock`` and ``own_clock`` are the wall
+    clocks of the PBX's host and of ctid's, the real one by default. A site ``beside`` another has a PBX of its own and the
+    other's broker, where each has a ``prefix``.
     """
 
     folder: Path
@@ -132,9 +142,15 @@ class Site:
     longest_wait_seconds: float = 600
     routing: str = ""
     lines: str = ""
+    pbx: str = "lab"
+    recordings: str = ""
     qualify: int = 0
     registering: Sequence[str] = ()
     rtp_timeout: int = 30
+    pbx_clock: Clock | None = None
+    own_clock: Clock | None = None
+    beside: Self | None = None
+    prefix: str | None = None
     csv: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,9 +162,10 @@ class Site:
             registering=self.registering,
             qualify=self.qualify,
             rtp_timeout=self.rtp_timeout,
+            clock=self.pbx_clock,
         )
-        self.broker = Mosquitto(self.folder / "mosquitto")
-        self.listener = Listener(self.broker.port)
+        self.broker: Mosquitto = self.beside.broker if self.beside is not None else Mosquitto(self.folder / "mosquitto")
+        self.listener = Listener(self.broker.port, self.prefix)
         self.phones: dict[str, SippAgent] = {}
         self.metrics_port, self.web_port = free_port(), free_port()
         self.password = secrets.token_urlsafe(12)
@@ -174,7 +191,7 @@ username = "{self.asterisk.ami_username}"
 secret = "{self.asterisk.ami_secret}"
 originate_username = "{self.asterisk.originate_username}"
 originate_secret = "{self.asterisk.originate_secret}"
-pbx = "lab"
+pbx = "{self.pbx}"
 
 [state]
 directory = "{self.state}"
@@ -184,6 +201,7 @@ url = "{url}"
 
 [mqtt]
 url = "{self.broker.url}"
+{f'prefix = "{self.prefix}"' if self.prefix is not None else ""}
 
 [web]
 listen = "127.0.0.1:{self.web_port}"
@@ -199,6 +217,7 @@ country = "CN"
 {lines}
 [recordings]
 root = "{self.asterisk.monitor_dir}"
+{self.recordings}
 
 [cel]
 file = "{self.asterisk.cel_file}"
@@ -234,7 +253,14 @@ format = "json"
 
     async def start(self) -> None:
         """Everything up, the lists imported, ctid routing; nobody is signed in yet."""
-        await asyncio.gather(self.asterisk.start(), self.broker.start())
+        await self.open()
+        await self.start_daemon()
+
+    async def open(self) -> None:
+        """Everything up but ctid itself, the lists imported."""
+        if self.beside is None:
+            await self.broker.start()
+        await self.asterisk.start()
         await self.ctid("db", "upgrade")
         lists = {"agents": self._agents_csv(), **self.csv}
         for kind in ("agents", "customers", "contacts", "tickets"):
@@ -243,7 +269,6 @@ format = "json"
                 file.write_text(lists[kind], encoding="utf-8")
                 await self.ctid("import", kind, str(file))
         await self.listener.__aenter__()
-        await self.start_daemon()
 
     async def stop(self) -> None:
         """Everything down, in an order that loses nothing."""
@@ -253,7 +278,8 @@ format = "json"
                 await process.stop()
         await self.listener.__aexit__()
         await self.asterisk.stop()
-        await self.broker.stop()
+        if self.beside is None:
+            await self.broker.stop()
 
     def _agents_csv(self) -> str:
         both = (*self.agents, *self.registering)
@@ -264,7 +290,8 @@ format = "json"
         """Start ``ctid run``; return when it routes."""
         log = self.folder / "run.out"
         known = log.stat().st_size if log.exists() else 0
-        self.daemon = Process([str(CTID), "run", "--config", str(self.config)], folder=self.folder, name="run")
+        env = self.own_clock.env if self.own_clock is not None else None
+        self.daemon = Process([str(CTID), "run", "--config", str(self.config)], folder=self.folder, name="run", env=env)
         if wait:
             await self.daemon.ready(lambda: b'"pbx.resynced"' in log.read_bytes()[known:], "routes calls")
 
@@ -275,6 +302,13 @@ format = "json"
     async def kill_daemon(self) -> None:
         assert self.daemon is not None
         await self.daemon.kill()
+
+    @contextmanager
+    def database_locked(self) -> Iterator[None]:
+        """Within it somebody else has the SQLite file locked: ctid can neither read nor write it."""
+        with closing(sqlite3.connect(self.state / "ctid.db", isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
 
     async def start_web(self) -> None:
         """Start ``ctid web``; return when it listens."""

@@ -49,8 +49,10 @@ def _power(block: list[int], hertz: int) -> float:
     return (before * before + last * last - turn * before * last) / (len(block) / 2) ** 2
 
 
-def seconds_of(path: Path, hertz: int, *, amplitude: float = 1000.0) -> float:
-    """For how many seconds a tone of this pitch and at least this amplitude is in a WAV file."""
-    sound = samples(path)
+def seconds_of(
+    path: Path, hertz: int, *, amplitude: float = 1000.0, since: float = 0.0, until: float | None = None
+) -> float:
+    """For how many seconds a tone of this pitch and at least this amplitude is in a WAV file, between two of its seconds."""
+    sound = samples(path)[round(since * RATE) : None if until is None else round(until * RATE)]
     blocks = (sound[at : at + BLOCK] for at in range(0, len(sound) - BLOCK + 1, BLOCK))
     return sum(_power(block, hertz) >= amplitude**2 for block in blocks) * BLOCK / RATE

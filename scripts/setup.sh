@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Brings everything that demo, tests and benchmarks need into .lab/ and .venv/, and nothing anywhere else.
 #
-# Law: the host's own servers are never touched. Asterisk, SIPp, mosquitto, PostgreSQL, promtool and Chromium are unpacked
-# (apt's resolver with folders of its own, then dpkg-deb -x), so no maintainer script runs and nothing is started;
-# one that is on PATH is used as it is. Fonts are always our own: a page looks the same on every machine. Only
-# python3-venv, ca-certificates, npm and libatomic1 are installed, where missing.
+# Law: the host's own servers are never touched. Asterisk, SIPp, mosquitto, PostgreSQL, promtool, libfaketime and
+# Chromium are unpacked (apt's resolver with folders of its own, then dpkg-deb -x), so no maintainer script runs and
+# nothing is started; one that is on PATH is used as it is. Fonts are always our own: a page looks the same on every
+# machine. Only python3-venv, ca-certificates, npm and libatomic1 are installed, where missing.
 # Each step leaves a stamp with the hash of what it was made from, so the next run takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -174,6 +174,22 @@ else
     step asterisk "$(made_by unpack_asterisk debian_asterisk) $TOP" "unpacking Asterisk 22" debian_asterisk
 fi
 step tools "$(made_by tools) $TOP $SIPP $MOSQUITTO $POSTGRES $PROMTOOL" "finding SIPp, mosquitto, PostgreSQL, promtool" tools
+
+# --- a clock that can be moved --------------------------------------------------------------------------------------
+clock() { # .lab/libfaketime.so.1, for LD_PRELOAD; Asterisk's own loader takes it too
+    local library=$FAKETIME root=$LAB/clock-root
+    if [ -z "$library" ]; then
+        awk -v RS= -v ORS='\n\n' '!/^Package: libfaketime/' /var/lib/dpkg/status >"$LAB/host-status"
+        unpack "$root" "$LAB/host-status" -- libfaketime
+        library=$(find "$root/usr/lib" -name libfaketime.so.1)
+        [ -n "$library" ] || { echo "Debian's package libfaketime holds no libfaketime.so.1"; return 1; }
+    fi
+    ln -sfn "$library" "$LAB/libfaketime.so.1"
+    [ "$(LD_PRELOAD="$LAB/libfaketime.so.1" FAKETIME='2001-01-01 12:00:00' date +%Y)" = 2001 ]
+}
+FAKETIME=$(find /usr/lib/*/faketime -name libfaketime.so.1 2>/dev/null | head -n 1 || true)
+[ "${CTID_SETUP_UNPACK:-}" = 1 ] && FAKETIME=
+step clock "$(made_by clock) $TOP $FAKETIME" "finding libfaketime" clock
 
 # --- a browser ----------------------------------------------------------------------------------------------------
 fonts() {

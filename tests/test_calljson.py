@@ -37,6 +37,7 @@ def test_a_call_has_the_contracts_keys_and_forms():
             "decisions",
             "diversions",
         ),
+        "consent",
         "callback",
     ]
     assert told["started_at"] == "2026-03-02T12:00:00.123Z"
@@ -63,7 +64,8 @@ def test_a_call_has_the_contracts_keys_and_forms():
         "skipped": {"offline": 3, "tried": 1},
     }
     assert told["diversions"] == [
-        {"at": "2026-03-02T12:00:03.500Z", "line": "sales", "reason": "overflow", "to": "line-support"}
+        {"at": "2026-03-02T12:00:03.500Z", "line": "sales", "reason": "overflow", "to": "line-support", "by": None},
+        {"at": "2026-03-02T12:00:03.750Z", "line": "support", "reason": None, "to": "front", "by": "Bo Ss"},
     ]
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctid.config import Address, ConfigurationFaults, Settings, load
-from ctid.daemon.run import node_name
+from ctid.daemon.links import node_name
 from ctid.domain.types import Days, OpenHours, Policy, Rule
+from lab.certificates import Authority
 from lab.process import TOP
 
 LINE = '[[lines]]\nname = "sales"\nnumbers = ["4001"]\n'
@@ -66,8 +67,15 @@ def test_the_example_with_everything_switched_on_is_right(file: Path, tmp_path: 
     whole = "\n".join(line for line in lines if not line.startswith('url = "postgresql')).replace(
         "/etc/ctid/", f"{tmp_path}/"
     )
-    for name in ("ami-secret", "ami-originate-secret", "mqtt-password", "pbx-ca.pem", "mqtt-ca.pem"):
+    for plain, secured in (("tls = false", "tls = true"), ('"mqtt:', '"mqtts:'), ('"http:', '"https:')):
+        whole = whole.replace(plain, secured)
+    for name in ("ami-secret", "ami-originate-secret", "mqtt-password"):
         (tmp_path / name).write_text("hush-hush\n")
+    (tmp_path / "recordings-key").write_text("A" * 43 + "=\n")
+    authority = Authority(tmp_path)
+    for name in ("pbx-ca.pem", "mqtt-ca.pem"):
+        (tmp_path / name).write_bytes(authority.file.read_bytes())
+    authority.issue("mqtt")
     settings = loaded(file, whole, pbx=True)
     assert settings.ami.secret is not None
     assert settings.ami.secret.get_secret_value() == "hush-hush"
@@ -96,6 +104,28 @@ def test_what_agents_choose_from_is_the_sites_own(file: Path) -> None:
 )
 def test_a_choice_nobody_can_make_is_refused_in_one_line(file: Path, written: str, said: str) -> None:
     assert any(fault.startswith(said) for fault in faults(file, f"[desk]\n{written}\n"))
+
+
+def test_a_private_key_that_everyone_may_read_is_warned_about(file: Path, tmp_path: Path) -> None:
+    both, key = tmp_path / "both.pem", tmp_path / "web.key"
+    for one in (both, key):
+        one.write_text("a key")
+        one.chmod(0o644)
+    written = f'[web]\nurl = "https://desk.example"\ncert_file = "{both}"\n{{}}{LINE}'
+
+    def warned(text: str) -> list[str]:
+        file.write_text(text)
+        return [one for one in load(file, {}).warnings if "private key" in one]
+
+    assert warned(written.format(""))[0].startswith("web.cert_file: everyone may read the private key")
+    assert warned(written.format(f'key_file = "{key}"\n'))[0].startswith("web.key_file: everyone")
+    key.chmod(0o640)
+    assert warned(written.format(f'key_file = "{key}"\n')) == []
+
+
+def test_a_line_that_would_ask_for_leave_by_no_sound_is_refused(file: Path) -> None:
+    [said] = faults(file, f'{LINE}consent_mode = "ask"\n')
+    assert said.startswith("lines[1].consent_mode: tells nobody anything without consent")
 
 
 def test_a_line_that_calls_back_needs_a_second_ami_user_and_a_country(file: Path, tmp_path: Path) -> None:
@@ -393,6 +423,18 @@ def test_no_environment_brings_more_than_plain_faults(env: dict[str, str]) -> No
             pytest.fail(f"no plain fault: {odd}")
 
 
+def test_a_port_that_pages_and_metrics_would_both_take_is_told(file: Path) -> None:
+    def told(web: str, metrics: str) -> bool:
+        text = f'[web]\nlisten = "{web}"\n[metrics]\nlisten = "{metrics}"\n'
+        return any(warning.startswith("metrics.listen: ") for warning in loaded(file, text).warnings)
+
+    assert told("127.0.0.1:8080", "127.0.0.1:8080")
+    assert told("0.0.0.0:9108", "127.0.0.1:9108")
+    assert not told("10.0.0.1:8080", "127.0.0.1:8080")
+    assert not told("127.0.0.1:8080", "127.0.0.1:9108")
+    assert not told("127.0.0.1:0", "127.0.0.1:0")
+
+
 def test_a_web_that_others_reach_by_an_address_nobody_named_is_warned_of(file: Path) -> None:
     def doubted(text: str) -> bool:
         return any(warning.startswith("web.url: is a loopback address") for warning in loaded(file, text).warnings)
@@ -400,3 +442,37 @@ def test_a_web_that_others_reach_by_an_address_nobody_named_is_warned_of(file: P
     assert doubted('[web]\nlisten = "0.0.0.0:8080"\n')
     assert not doubted('[web]\nlisten = "0.0.0.0:8080"\nurl = "https://ctid.example.com"\n')
     assert not doubted('[web]\nlisten = "127.0.0.1:8080"\n')
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('[ami]\nca_file = "{ca}"', "ami.ca_file: is for TLS, which is off"),
+        ('[mqtt]\nca_file = "{ca}"', "mqtt.url: begins with mqtt://, which is no TLS"),
+        ('[mqtt]\nurl = "mqtts://b"\nkey_file = "{key}"', "mqtt.key_file: stands without cert_file"),
+        ('[mqtt]\nurl = "mqtts://b"\ncert_file = "{ca}"\nkey_file = "{key}"', "mqtt.key_file: is not the key"),
+        ('[mqtt]\nurl = "mqtts://b"\ncert_file = "{key}"', "mqtt.cert_file: does not give a certificate"),
+        ('[mqtt]\nurl = "mqtts://b"\nca_file = "{key}"', "mqtt.ca_file: holds no certificate"),
+        ('[ami]\nsecret = "s"\ntls = true\nca_file = "{key}"', "ami.ca_file: holds no certificate"),
+        ('[web]\ncert_file = "{ca}"', "web.url: must begin with https://"),
+        ('[web]\nkey_file = "{ca}"', "web.key_file: stands without cert_file"),
+    ],
+)
+def test_tls_that_is_only_half_turned_on_is_a_fault(file: Path, tmp_path: Path, written: str, said: str) -> None:
+    authority = Authority(tmp_path)
+    text = written.format(ca=authority.file, key=authority.issue("x").key)
+    assert any(fault.startswith(said) for fault in faults(file, text, {"CTID_AMI__SECRET": "s"}, pbx=True))
+
+
+def test_what_goes_to_another_host_without_tls_is_warned_about(file: Path) -> None:
+    text = (
+        '[ami]\nhost = "pbx.example"\n[mqtt]\nurl = "mqtt://broker.example"\n[web]\nlisten = "0.0.0.0:80"\n'
+        'url = "http://desk.example"\n[database]\nurl = "postgresql://ctid:pass-word@db.example/ctid?sslmode=require"\n'
+    )
+    warned = loaded(file, text).warnings
+    for key in ("ami.tls", "mqtt.url", "web.url", "database.url: does not check who db.example is"):
+        assert any(warning.startswith(key) for warning in warned), key
+    assert "pass-word" not in "".join(warned)
+    secured = text.replace("mqtt:", "mqtts:").replace("http:", "https:").replace("require", "verify-full")
+    warned = loaded(file, secured.replace("[mqtt]", "tls = true\n[mqtt]")).warnings
+    assert not [one for one in warned if one.startswith(("ami.", "mqtt.", "web.", "database."))]

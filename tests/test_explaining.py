@@ -240,3 +240,55 @@ def test_the_line_is_left_before_somebody_is_rung_for_the_next() -> None:
     told = texts(call(started_at=at, line="service", diversions=(left,), decisions=(decision(at=at),)))
     assert told[1] == "The line night was closed: the caller went on waiting on the line service."
     assert "Rang Li Wei." in told[2]
+
+
+def rung(agent: str, at: float, answered: float | None = None) -> LegRecord:
+    return LegRecord(
+        id=f"{agent}-{at}",
+        agent=agent,
+        party=agent,
+        offered_at=at,
+        answered_at=answered,
+        ended_at=at + 20,
+        result=None if answered else LegResult.NO_ANSWER,
+    )
+
+
+def test_a_ring_whose_decision_died_with_its_daemon_is_said_to_have_lost_its_reason() -> None:
+    """Killed within a second of deciding: the next one sees the phone ring, and knows nothing of why."""
+    began = call().started_at
+    legs = (rung("7", began + 0.2), rung("8", began + 21, began + 30), rung("9", began + 40, began + 45))
+    record = call(legs=legs, answered_at=began + 30, ended_at=began + 60, outcome=Outcome.ANSWERED)
+    lost = "Why {} was rung is not in the books: a ctid that ends within a second of deciding leaves that behind."
+    told = texts(replace(record, decisions=(decision(at=began + 21.1, chosen="8"),)))
+    assert lost.format("Li Wei") in told
+    assert [text for text in told if "not in the books" in text] == [lost.format("Li Wei")]  # 9 came by a transfer
+    told = texts(replace(record, decisions=(decision(at=began + 0.1),)))
+    assert [text for text in told if "not in the books" in text] == [lost.format("Zhang San")]
+    assert not any("Nobody could be rung" in text for text in texts(record))
+    again = (rung("7", began + 0.2), rung("7", began + 30))
+    told = texts(call(legs=again, decisions=(decision(at=began + 0.1),), ended_at=began + 60))
+    assert sum("not in the books" in text for text in told) == 1
+
+
+def test_what_the_fallback_or_cel_told_has_no_reason_that_could_be_lost() -> None:
+    began = call().started_at
+    leg = rung("7", began + 1, began + 5)
+    for record in (call(legs=(leg,), via=Via.FAILSAFE), call(legs=(replace(leg, certainty=Certainty.BACKFILLED),))):
+        assert not any("not in the books" in text for text in texts(replace(record, ended_at=began + 60)))
+
+
+@pytest.mark.parametrize(
+    ("to", "by", "said"),
+    [
+        ("front", "boss", "boss had this caller come before all who waited."),
+        ("end", None, "A supervisor put this caller behind all who waited, as if they had called just then."),
+        ("line-night-shift", "100%(x)s", "100%(x)s moved this caller from the line day to the line night-shift."),
+    ],
+)
+def test_where_a_supervisor_put_the_caller_is_said_with_their_name(to: str, by: str | None, said: str) -> None:
+    at = 1_795_000_000.0
+    placed = Diversion(at=at + 5, line="day", to=to, reason=None, by=by)
+    told = texts(call(started_at=at, line="day", diversions=(placed,), decisions=(decision(at=at + 9),)))
+    assert told[0].endswith("on the line day.")
+    assert said in told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from ctid import explaining, languages
 from ctid.domain.types import Decision, Rule
 from ctid.languages import CHINESE, ENGLISH, preferred, speaking
-from scripts.texts import LOCALE, faults
+from ctid.web.texts import ACTIONS
+from scripts.texts import LOCALE, SOURCE, faults
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,24 @@ def test_a_text_that_is_missing_stale_or_lost_a_placeholder_is_found(tmp_path: P
         "'Sign in': not in the catalogue; run: make texts",
         "'ticket %(ticket)s': other placeholders than the English",
     ]
+
+
+def test_every_text_that_is_said_by_way_of_another_is_known_to_the_catalogue() -> None:
+    # The reader of the texts does not look into what it has just read: within ``_(…)`` a ``say_later`` is not found.
+    hidden = [
+        f"{file.name}:{inner.lineno}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        for outer in ast.walk(ast.parse(file.read_text()))
+        if isinstance(outer, ast.Call) and ast.unparse(outer.func) == "_"
+        for inner in ast.walk(outer)
+        if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "say_later"
+    ]
+    assert hidden == []
+
+
+def test_every_action_that_the_audit_keeps_has_words() -> None:
+    noted = re.compile(r'(?:note\(\s*connection,|udits(?:\(engine\))?\.add\()\s*f?"([^"]+)"')
+    kept = {action for file in SOURCE.rglob("*.py") for action in noted.findall(file.read_text())}
+    assert {"hold_placed", "list_exported", "download", "{kind}_merged"} <= kept
+    said = {action.replace("{kind}", kind) for action in kept for kind in ("contact", "customer")}
+    assert said - set(ACTIONS) == set()

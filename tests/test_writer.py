@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ctid.daemon.inbox import Inbox
+from ctid.daemon.journal import Journal
 from ctid.daemon.writer import Writer
 from ctid.db import migrations, session
 from ctid.db.agents import Agents
@@ -33,9 +35,10 @@ TICKET = OpenTicket(call_id=CALL.id, agent="a", contact_id=None, customer_id=Non
 class Desk:
     """A writer at work on a database of its own; ``now`` is the PBX's clock."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine, self.inbox, self.now = engine, Inbox(), NOON
-        self.writer = Writer(engine, self.inbox, PBX, lambda: self.now)
+        self.journal = Journal(folder / "journal", pbx=PBX, most=1 << 20)
+        self.writer = Writer(engine, self.inbox, pbx=PBX, now=lambda: self.now, journal=self.journal)
 
     async def written(self) -> None:
         await until(lambda: not self.writer.pending, "all of it is written")
@@ -52,7 +55,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     engine = session.engine(f"sqlite:///{tmp_path}/ctid.db")
     await migrations.upgrade(engine)
     await add_agents(engine, "a")
-    made = Desk(engine)
+    made = Desk(engine, tmp_path)
     task = asyncio.create_task(made.writer.run())
     yield made
     task.cancel()
@@ -68,35 +71,83 @@ async def test_a_call_its_agents_state_and_its_ticket_are_written_and_the_ticket
     desk.writer.open_ticket(TICKET)
     await desk.written()
     assert (await Calls(desk.engine).one(CALL.id)).ticket_ids == ("T1",)
-    assert await Agents(desk.engine).statuses() == (talking,)
+    assert await Agents(desk.engine).statuses(PBX) == (talking,)
     told = await desk.inbox.take()
     assert isinstance(told, TicketLinked)
     assert (told.call_id, told.ticket.id, told.opened) == (CALL.id, "T1", True)
 
 
 async def test_the_mark_stays_while_the_database_is_away_and_nothing_is_lost(desk: Desk) -> None:
-    assert desk.writer.all_written_at(desk.now) == NOON
+    assert desk.writer.all_kept_at(desk.now) == NOON
     await desk.without("calls", gone=True)
     desk.now = NOON + 10
     desk.writer.save_call(CALL)
     with capture_logs() as lines:
         await until(lambda: [line for line in lines if line["event"] == "db.write_failed"], "it is tried in vain")
-    assert desk.writer.all_written_at(NOON + 10) == NOON
+    assert desk.writer.all_kept_at(NOON + 10) == NOON
     await desk.without("calls", gone=False)
     await desk.written()
-    assert desk.writer.all_written_at(NOON + 11) == NOON + 11
+    assert desk.writer.all_kept_at(NOON + 11) == NOON + 11
     assert await Calls(desk.engine).one(CALL.id) == CALL
 
 
 async def test_the_mark_goes_on_under_calls_that_never_pause(desk: Desk) -> None:
-    assert desk.writer.all_written_at(desk.now) == NOON
+    assert desk.writer.all_kept_at(desk.now) == NOON
     async with session.writing(desk.engine):  # the database is locked while the first is written
         desk.now = NOON + 10
         desk.writer.save_call(CALL)
         await until(lambda: not desk.writer._news.is_set(), "it is being written")
         desk.writer.save_call(replace(CALL, id="1700000000.2"))
     await until(lambda: desk.writer.pending == 1, "the first is written")
-    assert desk.writer.all_written_at(NOON + 20) == NOON + 10
+    assert desk.writer.all_kept_at(NOON + 20) == NOON + 10
+    await desk.written()
+
+
+async def test_the_journal_is_emptied_under_a_call_that_never_stops_changing(desk: Desk) -> None:
+    async def change() -> None:
+        for second in itertools.count():
+            desk.writer.save_call(replace(CALL, ended_at=NOON + second))
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(desk.writer.keep())
+        async with session.writing(desk.engine):
+            changing = tasks.create_task(change())
+            await until(lambda: desk.journal.used, "the database does not take it, the journal does")
+        await until(lambda: not desk.journal.used, "the database took it")
+        changing.cancel()
+        await desk.written()
+        keeping.cancel()
+
+
+async def test_the_journal_is_kept_while_it_knows_more_of_a_call_than_the_database(tmp_path: Path, desk: Desk) -> None:
+    def so_far(seconds: int) -> CallRecord:
+        return replace(CALL, ended_at=NOON + seconds)
+
+    paced = Desk(desk.engine, tmp_path)  # nobody but this test has it write
+    async with session.writing(desk.engine):
+        paced.writer.save_call(so_far(1))
+        round_ = asyncio.create_task(paced.writer._round())
+        await asyncio.sleep(0)
+        paced.writer.save_call(so_far(2))
+        await paced.writer._put_by()
+        paced.writer.save_call(so_far(3))
+    await round_
+    assert await Calls(desk.engine).one(CALL.id) == so_far(1)
+    assert list(Journal(tmp_path / "journal", pbx=PBX, most=1 << 20).read().values()) == [so_far(2)]
+    await paced.writer._round()
+    assert not paced.journal.used
+
+
+async def test_the_marks_stay_behind_what_was_heard_where_less_was_heard_than_time_passed(desk: Desk) -> None:
+    assert desk.writer.all_kept_at(NOON) == desk.writer.all_written_at(NOON) == NOON
+    async with session.writing(desk.engine):  # the database is locked while the first is written
+        desk.now = NOON + 30
+        desk.writer.save_call(CALL)
+        await until(lambda: not desk.writer._news.is_set(), "it is being written")
+        desk.writer.save_call(replace(CALL, id="1700000000.2"))
+    await until(lambda: desk.writer.pending == 1, "the first is written")
+    assert desk.writer.all_kept_at(NOON + 10) == desk.writer.all_written_at(NOON + 10) == NOON + 10
     await desk.written()
 
 

@@ -6,19 +6,22 @@ within the gap comes out, marked as backfilled. A row that can't be read is left
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace as replace_row
 
 from ctid.asterisk import messages as pbx
 from ctid.asterisk.csvlog import cells
 from ctid.asterisk.tracker import Tracker
-from ctid.domain.events import CallEnded, Event, LegAnswered, LegEnded
-from ctid.domain.types import CallId, Certainty, LegResult
+from ctid.domain.events import CallEnded, CallEntered, Event, LegAnswered, LegEnded
+from ctid.domain.types import CallId, Certainty, Consent, LegResult
 
 #: A call that began longer ago, in seconds, is not pieced together.
 LONGEST_CALL = 4 * 3600.0
@@ -27,6 +30,9 @@ SLACK = 1.0
 #: The cause of a leg that Asterisk itself took back, and how near to it, in seconds, the reason for that stands.
 _TAKEN_BACK, _NEAR = 0, 1.0
 _COLUMNS = 11
+#: So long, in seconds, an end is waited for that CEL may not have written yet, and so often looked for.
+_LATE, _AGAIN = 0.4, 0.1
+_ENDS = frozenset(["BRIDGE_EXIT", "HANGUP", "CHAN_END"])
 
 
 class CelRow(msgspec.Struct, frozen=True, gc=False):
@@ -45,28 +51,85 @@ class CelRow(msgspec.Struct, frozen=True, gc=False):
     caller_name: str
 
 
-def rows(file: Path, since: float) -> Iterator[CelRow | None]:
+def rows(file: Path, since: float, *, stepped: float = 0.0) -> Iterator[CelRow | None]:
     """The rows from ``since`` on, a few older ones before them, ``None`` for each line that can't be read.
 
-    Goes back through ``FILE.1``, ``FILE.2`` and so on, as logrotate names them, as far as it must. Raises ``OSError``.
+    The PBX's clock was set ``stepped`` seconds forward before they were written, which is taken off again. Goes back
+    through ``FILE.1``, ``FILE.2`` and so on, as logrotate names them, as far as it must. Raises ``OSError``.
     """
-    for row in cells(file, _COLUMNS, since, time_column=1):
-        yield _row(row) if row is not None else None
+    for cell in cells(file, _COLUMNS, since + stepped, time_column=1):
+        row = _row(cell) if cell is not None else None
+        yield replace_row(row, at=row.at - stepped) if row is not None and stepped else row
 
 
-def told_as_events(rows: Iterable[CelRow | None], since: float, until: float) -> list[Event]:
-    """What happened after ``since`` and up to ``until``; what came before only sets the scene."""
+async def happened(
+    file: Path,
+    *,
+    scene: float,
+    since: float,
+    until: float,
+    there: AbstractSet[str],
+    now: Callable[[], float],
+    stepped: float = 0.0,
+) -> list[Event]:
+    """What `told_as_events` tells of the time from ``since`` to ``until``, when the PBX had the channels ``there``.
+
+    Read from ``scene`` on, in a thread; ``now`` is the PBX's clock, ``stepped`` as for `rows`. CEL is written a moment late,
+    later under load: a channel that is there no more has an end to come, which is waited for. Not for long: the PBX may have
+    died under it. Raises ``OSError``.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _LATE
+    while True:
+        going: set[str] = set()
+        read = _going(rows(file, scene, stepped=stepped), until, going)
+        events = await asyncio.to_thread(told_as_events, read, since, until, ends_until=now())
+        if going <= there or loop.time() >= deadline:
+            return events
+        await asyncio.sleep(_AGAIN)
+
+
+def _going(rows: Iterable[CelRow | None], until: float, going: set[str]) -> Iterator[CelRow | None]:
+    """The rows; in the end ``going`` has the channels that began up to ``until`` and have no end."""
+    for row in rows:
+        if row is not None and row.kind == "CHAN_START" and row.at <= until:
+            going.add(row.uniqueid)
+        elif row is not None and row.kind == "CHAN_END":
+            going.discard(row.uniqueid)
+        yield row
+
+
+def told_as_events(rows: Iterable[CelRow | None], since: float, until: float, ends_until: float = 0.0) -> list[Event]:
+    """What happened after ``since`` and up to ``until``; what came before only sets the scene.
+
+    But how calls under way came in is told again: the books lack the file of one that nobody had answered yet. Ends are told up
+    to ``ends_until``, where that is later: CEL writes things down some milliseconds after they happened, and what a snapshot of
+    ``until`` no longer has must not end as unseen.
+    """
     tracker = Tracker()
     out: list[Event] = []
     causes: dict[str, int] = {}
+    entered: dict[CallId, CallEntered] = {}
     for row in rows:
-        if row is None or row.at > until:
+        if row is None or row.at > (max(until, ends_until) if row.kind in _ENDS else until):
             continue
         for told in told_by(row, causes):
             happened = tracker.feed(told)
             if row.at > since:
                 out += [replace(event, certainty=Certainty.BACKFILLED) for event in happened]
-    return list(_unanswered(out))
+            else:
+                _set(entered, happened)
+    return [*(replace(event, certainty=Certainty.BACKFILLED) for event in entered.values()), *_unanswered(out)]
+
+
+def _set(entered: dict[CallId, CallEntered], happened: Iterable[Event]) -> None:
+    """Remember how the calls under way came in."""
+    for event in happened:
+        match event:
+            case CallEntered(call_id=call):
+                entered[call] = event
+            case CallEnded(call_id=call):
+                entered.pop(call, None)
 
 
 def _unanswered(events: list[Event]) -> Iterator[Event]:
@@ -130,6 +193,12 @@ def _said_by_dialplan(row: CelRow) -> Iterator[pbx.PbxEvent]:
             yield pbx.CallerOverflowed(at=row.at, uniqueid=row.uniqueid, to=said or None)
         case "CtidFailsafe":
             yield pbx.CallerInFailsafe(at=row.at, uniqueid=row.uniqueid)
+        case "CtidConsent" if said in tuple(Consent):
+            yield pbx.ConsentSaid(at=row.at, uniqueid=row.uniqueid, consent=Consent(said))
+        case "CtidPause":
+            yield pbx.PauseSeen(at=row.at, uniqueid=row.uniqueid, since=row.at, cut=True)
+        case "CtidResume":
+            yield pbx.PauseSeen(at=row.at, uniqueid=row.uniqueid)
         case "CtidAlone":
             yield pbx.CodeObeyed(at=row.at, channel=row.channel, command=str(_extra(row).get("extra", "")))
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ctid.asterisk.wire import storable
+
 #: Channels of these technologies carry no party: they play announcements, spy, or hold a place.
 _PROPS = frozenset({"Message", "Surrogate", "CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "ParkAnn", "AsyncGoto"})
 #: What phones and trunks are; a Local channel is a wire.
@@ -58,10 +60,13 @@ class Channel:
 
 
 def endpoint_of(channel_name: str) -> str:
-    """``agent7`` of ``PJSIP/agent7-0000002a``, ``100`` of ``Local/100@agents-00000001;1``; a name of no form as it is."""
-    _, slash, rest = channel_name.partition("/")
+    """``agent7`` of ``PJSIP/agent7-0000002a``, ``100`` of ``Local/100@agents-00000001;1``; a name of no form as it is.
+
+    Storable: the extension in a Local channel's name may be what a caller dialled.
+    """
+    _, slash, rest = storable(channel_name).partition("/")
     if not slash:
-        return channel_name
+        return storable(channel_name)
     stem = rest.rpartition("-")[0] or rest
     return stem.partition("@")[0] if channel_name.startswith("Local/") else stem
 

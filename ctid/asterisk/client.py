@@ -3,7 +3,7 @@
 Law: one coroutine, ``AmiLink.run``, owns the link from the first connect to the last: connect, log in, resync, live,
 lost, wait, again. Live events wait while the state of the PBX is read and follow it in order. Every action ends: by
 its answer, by its deadline, or by the loss of the link; nothing is ever sent twice. Whatever a receiver of messages
-does, the link lives.
+does, the link lives. What changes anything on the PBX is sent only while this daemon acts; anyone may look.
 
 panoramisk 1.4 brings the connection's configuration, the protocol's frame and the actions with their ids; the parts
 of it that lose letters, order, answers or the link itself are overridden here, each with the reason beside it.
@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import ssl
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,20 +28,34 @@ from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.manager import Manager
 
-from ctid.asterisk.wire import Framer, Message, UnsendableError, WireError, encode
+from ctid.asterisk.clock import PbxClock, since_boot
+from ctid.asterisk.sayable import said
+from ctid.asterisk.wire import Framer, Message, UnsendableError, WireError, stamp_of
+from ctid.tls import Tls, wrong
 
 log = structlog.get_logger(__name__)
 
 #: Asks ``Status`` for what the dialplan keeps on a held caller's channel.
-HELD_VARIABLES: Final = "CTID_CALL,CTID_SEQ,CTID_DID,CTID_FILE,CTID_RENEW,CTID_T0,CHANNEL(onhold)"
+HELD_VARIABLES: Final = (
+    "CTID_CALL,CTID_SEQ,CTID_DID,CTID_FILE,CTID_RENEW,CTID_PAUSED,CTID_CONSENTED,CTID_T0,CHANNEL(onhold)"
+)
 #: Live events kept while the PBX's state is read; more than this is an overrun, and the link starts anew.
 MOST_HELD: Final = 200_000
 #: Bytes of unsent actions after which the PBX counts as not reading.
 MOST_UNSENT: Final = 1024 * 1024
 
+
 _WRONG: Final = ("Authentication failed", "Permission denied")
 #: However often someone forges, the PBX's state is read again no more often than this, in seconds.
 REREAD_SECONDS: Final = 10.0
+
+#: What a daemon that only stands by may ask, too.
+_LOOKS: Final = frozenset(
+    {
+        *("Login", "Ping", "Status", "CoreShowChannels", "DeviceStateList", "CoreStatus"),
+        *("Getvar", "QueueStatus", "ShowDialPlan", "CoreSettings"),
+    }
+)
 
 _BOOTED: Final = "FullyBooted"
 _ORIGINATED: Final = "OriginateResponse"
@@ -52,6 +67,10 @@ class AmiError(Exception):
 
 class AmiDown(AmiError):  # noqa: N818 - reads as a state of affairs
     """There is no link, or it was lost before the answer: whether the PBX carried out the action is then not known."""
+
+
+class AmiNotActing(AmiDown):
+    """Nothing was sent: it would have changed something, and this daemon does not act."""
 
 
 class AmiTimeout(AmiError):  # noqa: N818 - reads as a state of affairs
@@ -99,26 +118,45 @@ class AmiSettings:
     username: str
     secret: str = field(repr=False)
     keys: str = "username and secret"
-    tls: ssl.SSLContext | None = None
+    tls: Tls | None = None
     wanted: frozenset[bytes] | None = None
     connect_seconds: float = 5.0
     ping_seconds: float = 2.0
     dead_seconds: float = 4.0  # a ping unanswered this long
     list_seconds: float = 10.0
     first_retry_seconds: float = 0.25
-    last_retry_seconds: float = 30.0
+    last_retry_seconds: float = 5.0
     wrong_secret_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The PBX's state at one moment: ``status`` with the held callers' variables, each bridge with its members."""
+    """The PBX's state at one moment: ``at`` by its own clock (by this host's, where the PBX does not tell it).
 
+    ``channels`` tell the bridge each is in, ``status`` the held callers' variables. ``stepped`` is by how many seconds its
+    clock, which the variables go by, was set forward of the steady time that ``at`` goes by.
+    """
+
+    at: float
     status: tuple[Message, ...]
     channels: tuple[Message, ...]
-    bridges: tuple[tuple[Message, tuple[Message, ...]], ...]
     devices: tuple[Message, ...]
     core: Message | None
+    stepped: float = 0.0
+
+    @property
+    def uniqueids(self) -> frozenset[str]:
+        """Of its channels."""
+        return frozenset(uniqueid for channel in self.channels if (uniqueid := channel.get("Uniqueid")))
+
+    @property
+    def bridges(self) -> dict[str, list[str]]:
+        """The Uniqueids of those in each bridge, by its id."""
+        found: dict[str, list[str]] = {}
+        for channel in self.channels:
+            if (bridge := channel.get("BridgeId")) and (uniqueid := channel.get("Uniqueid")):
+                found.setdefault(bridge, []).append(uniqueid)
+        return found
 
 
 class _Request(Action):  # type: ignore[misc]
@@ -161,7 +199,7 @@ class _Session(AMIProtocol):  # type: ignore[misc]
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self.loop = asyncio.get_running_loop()
-        self.framer = Framer(self.link.framed, own=self.link.own_ids)
+        self.framer = Framer(self.link.framed, own=self.link.own_ids, steady=self.link.clock.steady)
         self.rereads: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -219,7 +257,7 @@ class _Session(AMIProtocol):  # type: ignore[misc]
         """Write the actions in one go; each ends by itself. Raises ``AmiDown`` or ``UnsendableError``: nothing was sent."""
         if self.lost is not None:
             raise AmiDown(self.lost)
-        octets = b"".join(encode(request.items()) for request in requests)
+        octets = b"".join(said(request.items()) for request in requests)
         for request in requests:
             deadline = self.loop.call_later(seconds, self._expire, request, seconds)
             self.responses[request.id] = request
@@ -231,8 +269,12 @@ class _Session(AMIProtocol):  # type: ignore[misc]
             self.drop("the PBX does not read what it is sent")
 
     def drop(self, reason: str) -> None:
-        """End the connection now, unsent bytes and all."""
+        """End the connection now, unsent bytes and all: those in the kernel's hands too, which it would go on sending."""
         self._end(reason)
+        way = self.transport.get_extra_info("socket")
+        if way is not None:
+            with contextlib.suppress(OSError):
+                way.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def close(self) -> None:
@@ -241,6 +283,8 @@ class _Session(AMIProtocol):  # type: ignore[misc]
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost is None and (exc is None or isinstance(exc, ConnectionResetError)):
+            self.heard_at = self.loop.time()  # its end is the last that was heard of it
         said = f" ({exc})" if exc else ""
         self._end(f"the PBX closed the connection{said}")
 
@@ -269,7 +313,7 @@ class AmiLink(Manager):  # type: ignore[misc]
     ``on_messages`` gets the wanted events in order; it should only append. ``on_up`` is awaited with the link each
     time the PBX's state must be read: after login, and when the PBX has finished booting under a live link; events
     that arrive meanwhile are delivered after it returns. ``on_down`` is called once for each session whose ``on_up``
-    was called.
+    was called. ``acts`` is asked before anything is sent that changes something.
 
     For metrics: ``state``, ``events`` (delivered and held, by name), ``lag`` (seconds between the last event's
     Timestamp and its arrival, ``None`` before one).
@@ -282,11 +326,11 @@ class AmiLink(Manager):  # type: ignore[misc]
         on_messages: Callable[[list[Message]], None],
         on_up: Callable[[AmiLink], Awaitable[None]],
         on_down: Callable[[], None],
+        acts: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(
             host=settings.host,
             port=settings.port,
-            ssl=settings.tls,
             username=settings.username,
             secret=settings.secret,
             encoding="utf-8",
@@ -305,10 +349,11 @@ class AmiLink(Manager):  # type: ignore[misc]
         self._on_messages = on_messages
         self._on_up = on_up
         self._on_down = on_down
+        self._acts = acts
         self._held: list[Message] | None = None
         self._greeted = False
         self._booted = False
-        self._clock: tuple[float, float] | None = None  # the PBX's Unix time, and the loop's time of the same moment
+        self.clock = PbxClock(monotonic=since_boot, wall=time.time)
 
     # -- life
     # ----------------------------------------------------------------------------------------------------------
@@ -316,34 +361,38 @@ class AmiLink(Manager):  # type: ignore[misc]
     async def run(self) -> None:
         """Keep the link until cancelled. Raises only what ``on_up`` or ``on_down`` raise beyond ``AmiError``."""
         loop = asyncio.get_running_loop()
-        pause, told = self.settings.first_retry_seconds, False
+        pause, told, user = self.settings.first_retry_seconds, False, self.settings.username
         while True:
             began = loop.time()
             try:
                 await self._live()
             except WrongSecretError as error:
                 self.state = LinkState.WRONG_SECRET
-                (log.debug if told else log.error)("ami.wrong_secret", error=str(error))
+                (log.debug if told else log.error)("ami.wrong_secret", user=user, error=str(error))
                 told, rest = True, self.settings.wrong_secret_seconds
             except (AmiError, OSError) as error:
                 if loop.time() - began > self.settings.last_retry_seconds:
                     pause = self.settings.first_retry_seconds
                 told, rest = False, pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads reconnects, hides nothing
                 pause = min(pause * 2, self.settings.last_retry_seconds)
-                log.warning("ami.down", error=str(error) or type(error).__name__, retry_in=round(rest, 2))
+                log.warning("ami.down", user=user, error=str(error) or type(error).__name__, retry_in=round(rest, 2))
             await asyncio.sleep(rest)
 
     async def connect(self) -> _Session:
-        """Open one connection. Raises ``OSError`` in words, TLS included, after ``connect_seconds`` at most."""
+        """Open one connection, within ``connect_seconds``. Raises ``OSError``, or ``AmiDown`` for what is wrong with TLS."""
         host, port = self.config["host"], self.config["port"]
         try:
             async with asyncio.timeout(self.settings.connect_seconds):
                 loop = asyncio.get_running_loop()
-                factory, tls = self.config["protocol_factory"], self.config["ssl"]
-                _, session = await loop.create_connection(factory, host, port, ssl=tls)
+                tls = None if self.settings.tls is None else self.settings.tls.context()
+                _, session = await loop.create_connection(self.config["protocol_factory"], host, port, ssl=tls)
         except TimeoutError as error:
             seconds = self.settings.connect_seconds
             raise TimeoutError(f"no connection to {host}:{port} within {seconds:g} s: is [ami] host right?") from error
+        except OSError as error:
+            if (said := wrong(error, host, "ami")) is not None:
+                raise AmiDown(said) from error
+            raise
         return session  # type: ignore[no-any-return]
 
     async def _live(self) -> None:
@@ -368,16 +417,16 @@ class AmiLink(Manager):  # type: ignore[misc]
                 if session.lost is not None:
                     raise AmiDown(session.lost)
         except asyncio.CancelledError:
-            session.close()
+            session.close() if self._acts() else session.drop("this ctid does not act")
             raise
         finally:
             self.state = LinkState.DOWN
             self.authenticated = False
-            self.protocol = None
             self._held = None
             session.drop("the session is over") if session.lost is None else session.transport.abort()
             if opened:
-                self._on_down()
+                self._on_down()  # which may ask when the PBX was last heard
+            self.protocol = None
 
     async def _log_in(self, session: _Session) -> None:
         user, secret = self.config["username"], self.config["secret"]
@@ -402,7 +451,7 @@ class AmiLink(Manager):  # type: ignore[misc]
                 ) from error
             raise
         self.authenticated = True
-        log.info("ami.logged_in", version=session.framer.banner)
+        log.info("ami.logged_in", user=self.config["username"], version=session.framer.banner)
 
     async def _watch(self, session: _Session) -> None:
         """Return when the PBX's state must be read again or the connection is gone; raise for a dead one."""
@@ -429,13 +478,12 @@ class AmiLink(Manager):  # type: ignore[misc]
 
     async def _ping(self, session: _Session) -> None:
         """Prove that the PBX answers, and learn its clock: half the round trip is the error."""
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+        asked = since_boot()
         ping = _Request("Ping", {})
         session.send([ping], self.settings.dead_seconds)
         [pong] = await ping.future
-        if pong.at is not None:
-            self._clock = pong.at, (asked + loop.time()) / 2
+        if (stamp := stamp_of(pong.headers)) is not None:
+            self.clock.answered(stamp, asked, since_boot())
 
     # -- events
     # --------------------------------------------------------------------------------------------------------
@@ -466,6 +514,14 @@ class AmiLink(Manager):  # type: ignore[misc]
                 self._held = []
             self.news.set()
 
+    def read_anew(self) -> None:
+        """Have ``on_up`` called again under the live link, also one whose ``on_up`` runs; events are held back from now on."""
+        if self.state in (LinkState.UP, LinkState.RESYNCING):
+            self._booted = True
+            if self._held is None:
+                self._held = []
+            self.news.set()
+
     def _release(self) -> None:
         held, self._held = self._held, None
         if held:
@@ -479,14 +535,8 @@ class AmiLink(Manager):  # type: ignore[misc]
             log.exception("ami.receiver_failed", lost_events=len(events))
 
     def pbx_now(self) -> float:
-        """The PBX's clock, Unix seconds: from the last ping's Timestamp, own clock before one.
-
-        Counted on by the monotonic clock, so that a step of this host's clock changes nothing.
-        """
-        if self._clock is None:
-            return time.time()
-        at, moment = self._clock
-        return at + asyncio.get_running_loop().time() - moment
+        """The PBX's time, Unix seconds, made steady: a clock that is set, here or there, changes nothing."""
+        return self.clock.now()
 
     @property
     def whole(self) -> bool:
@@ -512,24 +562,26 @@ class AmiLink(Manager):  # type: ignore[misc]
         """The library's own spelling, fenced; ``call`` and ``list`` are the typed ways. A future of the messages."""
         headers = {**action, **fields}
         request = _Request(headers.pop("Action"), headers, listed=bool(as_list))
-        self._open_session().send([request], self.settings.list_seconds if as_list else 3.0)
+        self._send([request], self.settings.list_seconds if as_list else 3.0)
         return request.future  # type: ignore[no-any-return]
 
-    async def call(self, action: str, fields: Mapping[str, str] | None = None, *, deadline: float = 3.0) -> Message:
-        """Send one action and await its response.
+    async def call(
+        self, action: str, fields: Mapping[str, str] | None = None, *, deadline: float = 3.0, standing_by: bool = False
+    ) -> Message:
+        """Send one action and await its response; ``standing_by`` whether this daemon acts or not.
 
         Raises ``AmiRefused``, ``AmiTimeout`` after ``deadline`` seconds, ``AmiDown``, or ``UnsendableError`` before
         sending.
         """
         request = _Request(action, fields or {})
-        self._open_session().send([request], deadline)
+        self._send([request], deadline, standing_by=standing_by)
         [response] = await request.future
         return response  # type: ignore[no-any-return]
 
     async def list(self, action: str, fields: Mapping[str, str] | None = None) -> tuple[Message, ...]:
         """Send an action that is answered by a list, and await the list's events. Raises as ``call`` does."""
         request = _Request(action, fields or {}, listed=True)
-        self._open_session().send([request], self.settings.list_seconds)
+        self._send([request], self.settings.list_seconds)
         return tuple(await request.future)
 
     def send_now(
@@ -541,11 +593,11 @@ class AmiLink(Manager):  # type: ignore[misc]
         """Send several actions in one TCP write, in order, without waiting.
 
         ``on_reply`` is called once when all have ended: with ``None``, or with the first one's error that failed.
-        Raises ``AmiDown`` without a link and ``UnsendableError``; then nothing was sent and ``on_reply`` is not
-        called.
+        Raises ``AmiDown`` without a link, ``AmiNotActing`` and ``UnsendableError``; then nothing was sent and ``on_reply``
+        is not called.
         """
         requests = [_Request(name, fields) for name, fields in actions]
-        self._open_session().send(requests, deadline)
+        self._send(requests, deadline)
 
         left = len(requests)
 
@@ -560,28 +612,31 @@ class AmiLink(Manager):  # type: ignore[misc]
             request.future.add_done_callback(settle)
 
     async def snapshot(self) -> Snapshot:
-        """Read the PBX's state: to be called from ``on_up``, while live events wait. Raises as ``call`` does."""
-        status = await self.list("Status", {"Variables": HELD_VARIABLES})
-        channels = await self.list("CoreShowChannels")
-        bridges = await self.list("BridgeList")
-        members = await asyncio.gather(*(self._members(bridge) for bridge in bridges))
+        """Read the PBX's state: to be called from ``on_up``, while live events wait. Raises as ``call`` does.
+
+        All of it is asked for in one write, its clock first: so it is of one moment, and that moment known, however slowly it
+        comes. What happens later comes as an event.
+        """
+        clock, core = _Request("Ping", {}), _Request("CoreStatus", {})
+        channels = _Request("CoreShowChannels", {}, listed=True)
+        status = _Request("Status", {"Variables": HELD_VARIABLES}, listed=True)
+        devices = _Request("DeviceStateList", {}, listed=True)
+        asked = (clock, channels, status, devices, core)
+        sent_at = self.pbx_now()
+        self._send(asked, self.settings.list_seconds)
+        [pong], *lists, [state] = await asyncio.gather(*(request.future for request in asked))
         return Snapshot(
-            status=status,
-            channels=channels,
-            bridges=tuple((b, m) for b, m in zip(bridges, members, strict=True) if m is not None),
-            devices=await self.list("DeviceStateList"),
-            core=await self.call("CoreStatus"),
+            at=sent_at if pong.at is None else pong.at,
+            channels=tuple(lists[0]),
+            status=tuple(lists[1]),
+            devices=tuple(lists[2]),
+            core=state,
+            stepped=self.clock.stepped,
         )
 
-    async def _members(self, bridge: Message) -> tuple[Message, ...] | None:
-        try:
-            return await self.list("BridgeInfo", {"BridgeUniqueid": bridge.get("BridgeUniqueid") or ""})
-        except AmiRefused as error:
-            if error.denied:
-                raise
-            return None  # dissolved since the list was made; the held BridgeDestroy tells
-
-    def _open_session(self) -> _Session:
+    def _send(self, requests: Sequence[_Request], deadline: float, *, standing_by: bool = False) -> None:
         if self.protocol is None or not self.authenticated:
             raise AmiDown("there is no link to the PBX")
-        return self.protocol
+        if not standing_by and not all(request.name in _LOOKS for request in requests) and not self._acts():
+            raise AmiNotActing("this ctid does not act on the PBX now")
+        self.protocol.send(requests, deadline)

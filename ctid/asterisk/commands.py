@@ -8,46 +8,45 @@ not take the route: of a route whose answer never came that is not known, and th
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
-from ctid.asterisk.wire import Message
+from ctid.asterisk.client import AmiError, AmiLink, AmiRefused
+from ctid.asterisk.sending import Action, NotSent, send, told_nobody
 from ctid.domain.actions import (
     Announce,
-    Beat,
     EndTransfer,
+    MuteRecording,
     OfferCallback,
     Overflow,
     PlayMusic,
     RenewRecording,
     Ring,
     Say,
+    StopRinging,
+    TellConsent,
     Transfer,
 )
-from ctid.domain.events import RouteRefused, TransferAnswered
+from ctid.domain.events import RecordingMuted, RouteRefused, TransferAnswered
+from ctid.domain.types import Gap
 
 log = structlog.get_logger(__name__)
 
-#: Seconds from the decision after which a command is not sent any more, and from sending after which no answer counts.
-DEADLINE: Final = 3.0
-
 # The dialplan filters the argument to these characters: another name would dial somebody else.
 _WORD: Final = re.compile(r"[A-Za-z0-9_+-]{1,80}")
-_EPOCH: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _GONE: Final = ("No such channel", "Channel not found")
 #: One digit that no phone has: what is played into a channel as if it had been pressed there.
 _BELL: Final = "D"
 
 
 #: What becomes a route of the dialplan.
-Route = Ring | Overflow | PlayMusic | Announce | Say
+Route = Ring | Overflow | PlayMusic | Announce | TellConsent | Say
+#: What is carried out as of the event that led to it.
+Command = Route | StopRinging | RenewRecording | MuteRecording | OfferCallback | Transfer | EndTransfer
 
 
 class Commands:
@@ -64,75 +63,27 @@ class Commands:
         *,
         epoch: str,
         now: Callable[[], float],
-        on_refused: Callable[[RouteRefused | TransferAnswered], None],
+        on_refused: Callable[[RouteRefused | TransferAnswered | RecordingMuted], None],
     ) -> None:
-        if not _EPOCH.fullmatch(epoch):
-            raise ValueError(f"epoch {epoch!r} must be letters, digits, _ and -")
         self._link = link
-        self._checking: asyncio.Future[Message] | None = None
-        self.epoch = epoch
+        self._epoch = epoch
         self._now = now
         self._on_refused = on_refused
 
-    async def claim(self) -> None:
-        """Make this daemon the acting one: older routes die, and the lease begins. Raises ``AmiError``.
-
-        To be called at the end of each resync: a PBX that was started anew has lost both globals.
-        """
-        await self._link.call("Setvar", {"Variable": "CTID_EPOCH", "Value": self.epoch})
-        await self._link.call("Setvar", {"Variable": "CTID_HEARTBEAT", "Value": self._heartbeat(self._now())})
-
-    async def rival(self, predecessor: str | None, *, lease: float) -> str | None:
-        """The epoch of another daemon that acts on this PBX; ``None`` when nobody does, or this one's ``predecessor`` did.
-
-        ``lease`` is how many seconds old a heartbeat may be. Raises ``AmiError``.
-        """
-        epoch = (await self._link.call("Getvar", {"Variable": "CTID_EPOCH"})).get("Value")
-        if epoch is None or epoch in {self.epoch, predecessor}:
-            return None
-        beat = (await self._link.call("Getvar", {"Variable": "CTID_HEARTBEAT"})).get("Value") or ""
-        fresh = beat.isdecimal() and abs(self._link.pbx_now() - int(beat)) <= lease
-        return epoch if fresh else None
-
-    def check_claim(self) -> None:
-        """Give the PBX up when another daemon has claimed it: two must never act. Never waits; called each second."""
-
-        def on_reply(future: asyncio.Future[Message]) -> None:
-            if future.cancelled() or future.exception() is not None:
-                return  # the link says so itself
-            epoch = future.result().get("Value")
-            if epoch != self.epoch and self._link.protocol is not None:
-                log.error("claim.lost", mend="run one ctid per PBX; this one stands by")
-                self._link.protocol.drop("another ctid has claimed this PBX")
-
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.ensure_future(self._link.call("Getvar", {"Variable": "CTID_EPOCH"}))
-            self._checking.add_done_callback(on_reply)
-
-    def carry_out(
-        self, action: Route | RenewRecording | OfferCallback | Transfer | EndTransfer | Beat, *, decided_at: float
-    ) -> None:
+    def carry_out(self, action: Command, *, decided_at: float) -> None:
         """Send the action now, or drop it with a line in the log; never raises, never waits.
 
         ``decided_at`` is the time of the event that led to it, by the clock ``now``.
         """
         match action:
-            case Beat():
-                self._beat(action)
-            case Ring(endpoint=endpoint, seconds=seconds, music=music):
-                heard = f":{music}" if music is not None else ""
-                self._route(action, f"dial:{endpoint}:{math.ceil(seconds)}{heard}", endpoint, decided_at)
-            case PlayMusic(music=music):
-                self._route(action, f"music:{music}:", music, decided_at)
-            case Announce(place=place, wait=wait, number=number):
-                word = f"{place}-{wait.minutes if wait else 0}-{'more' if wait and wait.more_than else 'about'}"
-                self._route(action, f"announce:{word}:{number}", word, decided_at)
-            case Overflow(to=to):
-                self._route(action, f"overflow:{to}:", to, decided_at)
-            case Say(word=word):
-                self._route(action, f"say:{word}:", word, decided_at)
+            case Ring() | PlayMusic() | Announce() | TellConsent() | Overflow() | Say():
+                self._route(action, *_worded(action), decided_at)
+            case StopRinging():
+                self._stop_ringing(action)
             case RenewRecording():
                 self._renew(action, decided_at)
+            case MuteRecording():
+                self._mute(action, decided_at)
             case Transfer() | EndTransfer():
                 self._transfer(action, decided_at)
             case OfferCallback():
@@ -150,52 +101,64 @@ class Commands:
         def on_reply(error: AmiError | None) -> None:
             if error is None:
                 return
-            if not isinstance(error, AmiRefused):
+            if isinstance(error, NotSent):
+                refuse(str(error))
+            elif not isinstance(error, AmiRefused):
                 log.warning("route.unanswered", call=call, channel=channel, seq=seq, route=verb, error=str(error))
             elif error.action == "Setvar" or error.reason in _GONE:
                 refuse(str(error))
             else:  # committed, only the doorbell failed: the dialplan finds the route one tick later
                 log.warning("route.doorbell_failed", call=call, channel=channel, seq=seq, error=str(error))
 
-        late = self._now() - decided_at
         if not _WORD.fullmatch(word):
             refuse(f"{word!r} must be letters, digits, _, - and +: the dialplan takes no other name")
-        elif late > DEADLINE:
-            refuse(f"decided {late:.1f} s ago, too late to be sent")
-        else:
-            route = f"{self.epoch}:{seq}:{verb}"
-            try:
-                self._link.send_now(
-                    ("Setvar", {"Channel": channel, "Variable": "CTID_ROUTE", "Value": route}),
-                    _doorbell(channel),
-                    on_reply=on_reply,
-                    deadline=DEADLINE,
-                )
-            except (AmiError, ValueError) as error:
-                refuse(str(error))
+            return
+        route = {"Channel": channel, "Variable": "CTID_ROUTE", "Value": f"{self._epoch}:{seq}:{verb}"}
+        self._send(("Setvar", route), _doorbell(channel), decided_at=decided_at, on_reply=on_reply)
 
     def _renew(self, action: RenewRecording, decided_at: float) -> None:
         """Ring in mid-call: the dialplan's feature answers. A recording not renewed is whole, but may lack a voice."""
 
-        def failed(reason: str) -> None:
-            log.warning("recording.not_renewed", call=action.call_id, channel=action.channel, reason=reason)
-
         def on_reply(error: AmiError | None) -> None:
             if error is not None and not (isinstance(error, AmiRefused) and error.reason in _GONE):
-                failed(str(error))
+                log.warning("recording.not_renewed", call=action.call_id, channel=action.channel, reason=str(error))
 
-        if self._now() - decided_at > DEADLINE:
-            failed("too late to be sent")
-            return
-        try:
-            self._link.send_now(
-                ("Setvar", {"Channel": action.channel, "Variable": "CTID_VOICES", "Value": "yes"}),
-                _doorbell(action.channel),
-                on_reply=on_reply,
-                deadline=DEADLINE,
+        word = {"Channel": action.channel, "Variable": "CTID_VOICES", "Value": "yes"}
+        self._send(("Setvar", word), _doorbell(action.channel), decided_at=decided_at, on_reply=on_reply)
+
+    def _mute(self, action: MuteRecording, decided_at: float) -> None:
+        """Have the recording write silence, or sound, and leave word of it on the channel for whoever comes after this run."""
+
+        def on_reply(error: AmiError | None) -> None:
+            if error is not None:
+                log.warning("recording.not_muted", call=action.call_id, channels=action.channels, error=str(error))
+            self._on_refused(
+                RecordingMuted(
+                    at=self._now(),
+                    call_id=action.call_id,
+                    gap=action.gap,
+                    request=action.request,
+                    error=error.reason if isinstance(error, AmiRefused) else str(error) if error is not None else None,
+                    refused=isinstance(error, AmiRefused),
+                )
             )
-        except (AmiError, ValueError) as error:
-            failed(str(error))
+
+        stepped = self._link.clock.stepped
+        told = (word for channel in action.channels for word in _mute_actions(channel, action.gap, stepped))
+        self._send(*told, decided_at=decided_at, on_reply=on_reply)
+
+    def wake(self, channel: str) -> None:
+        """Ring a held caller's doorbell without a route: they look at the clock anew, and wait on by it."""
+        send(self._link, _doorbell(channel), on_reply=told_nobody)  # a lost link ends what they wait for in any case
+
+    def _stop_ringing(self, action: StopRinging) -> None:
+        def on_reply(error: AmiError | None) -> None:
+            if error is not None:
+                log.warning("ringing.not_stopped", call=action.call_id, channel=action.channel, error=str(error))
+
+        log.warning("ringing.stopped", call=action.call_id, channel=action.channel)
+        # 19, "no answer": so Dial reports it, as if its own time had run out.
+        send(self._link, ("Hangup", {"Channel": action.channel, "Cause": "19"}), on_reply=on_reply)
 
     def _transfer(self, action: Transfer | EndTransfer, decided_at: float) -> None:
         """Ask the PBX, once, and say what it answered. ``Atxfer`` and ``CancelAtxfer`` press the agent's keys for them."""
@@ -214,13 +177,10 @@ class Commands:
                 )
             )
 
-        if self._now() - decided_at > DEADLINE:
-            on_reply(AmiError("too late to be sent"))
+        if isinstance(action, Transfer) and not _WORD.fullmatch(action.endpoint):
+            on_reply(NotSent(f"{action.endpoint!r} must be letters, digits, _ and -"))
             return
-        try:
-            self._link.send_now(*_transfer_actions(action), on_reply=on_reply, deadline=DEADLINE)
-        except (AmiError, ValueError) as error:
-            on_reply(AmiError(str(error)))
+        self._send(*_transfer_actions(action), decided_at=decided_at, on_reply=on_reply)
 
     def _offer_callback(self, action: OfferCallback, decided_at: float) -> None:
         """Digit 1 works from now on; an offer that does not arrive is one that was not made."""
@@ -230,45 +190,38 @@ class Commands:
                 log.warning("callback.not_offered", call=action.call_id, error=str(error))
 
         offer = {"Channel": action.channel, "Variable": "CTID_OFFER", "Value": "1"}
-        try:
-            self._link.send_now(("Setvar", offer), on_reply=on_reply, deadline=DEADLINE)
-        except (AmiError, ValueError) as error:
-            on_reply(AmiError(str(error)))
-            return
+        send(self._link, ("Setvar", offer), on_reply=on_reply)
         if action.sound is not None:
             say = Say(channel=action.channel, seq=action.seq, word=action.sound)
             self._route(say, f"say:{action.sound}:", action.sound, decided_at)
 
-    def _beat(self, action: Beat) -> None:
-        """Renew the lease as of the core's own time: a core that lags behind loses it, however promptly it is sent."""
+    def _send(self, *actions: Action, decided_at: float, on_reply: Callable[[AmiError | None], None]) -> None:
+        send(self._link, *actions, on_reply=on_reply, late=self._now() - decided_at)
 
-        def on_reply(error: AmiError | None) -> None:
-            if error is not None and not isinstance(error, AmiDown):
-                log.warning("beat.failed", error=str(error))
 
-        late = self._now() - action.at
-        if late > DEADLINE:
-            log.warning("beat.dropped", late_seconds=round(late, 1))
-            return
-        beat = {"Variable": "CTID_HEARTBEAT", "Value": self._heartbeat(action.at)}
-        with suppress(AmiDown):  # the link says so itself; a lost lease is what the fallback is for
-            self._link.send_now(("Setvar", beat), on_reply=on_reply, deadline=DEADLINE)
-
-    def _heartbeat(self, at: float) -> str:
-        """``at`` by the PBX's clock, in whole seconds as its ``EPOCH`` counts.
-
-        The offset between the two clocks comes from the link, which learns the PBX's from the Timestamp of each
-        answered ping: hosts that differ by more than the lease would otherwise count ctid as dead.
-        """
-        return str(math.floor(at + self._link.pbx_now() - self._now()))
+def _worded(action: Route) -> tuple[str, str]:
+    """The route in the dialplan's words, and what in it must be a name."""
+    match action:
+        case Ring(endpoint=endpoint, seconds=seconds, music=music):
+            heard = f":{music}" if music is not None else ""
+            return f"dial:{endpoint}:{math.ceil(seconds)}{heard}", endpoint
+        case PlayMusic(music=music):
+            return f"music:{music}:", music
+        case Announce(place=place, wait=wait, number=number):
+            word = f"{place}-{wait.minutes if wait else 0}-{'more' if wait and wait.more_than else 'about'}"
+            return f"announce:{word}:{number}", word
+        case TellConsent(sound=sound, asked=asked):
+            return f"{'ask' if asked else 'consent'}:{sound}:", sound
+        case Overflow(to=to):
+            return f"overflow:{to}:", to
+        case Say(word=word):
+            return f"say:{word}:", word
 
 
 def _transfer_actions(action: Transfer | EndTransfer) -> tuple[tuple[str, dict[str, str]], ...]:
     channel = action.channel
     if isinstance(action, EndTransfer):
         return (("Hangup" if action.complete else "CancelAtxfer", {"Channel": channel}),)
-    if not _WORD.fullmatch(action.endpoint):
-        raise ValueError(f"{action.endpoint!r} must be letters, digits, _ and -")
     to = f"{math.ceil(action.seconds)}_{action.endpoint}"
     if not action.attended:
         return (("BlindTransfer", {"Channel": channel, "Context": "ctid-transfer", "Exten": f"to_{to}"}),)
@@ -277,6 +230,20 @@ def _transfer_actions(action: Transfer | EndTransfer) -> tuple[tuple[str, dict[s
         ("Setvar", {"Channel": channel, "Variable": "__CTID_TO", "Value": to}),
         ("Atxfer", {"Channel": channel, "Context": "ctid-consult", "Exten": "1"}),
     )
+
+
+def _mute_actions(channel: str, gap: Gap, stepped: float) -> tuple[tuple[str, dict[str, str]], ...]:
+    """The channel keeps times as the PBX's clock shows them, ``stepped`` seconds more than the core's."""
+    paused = (
+        f"{gap.started_at + stepped:.3f}:{gap.until + stepped:.3f}:{gap.agent or ''}:{'cut' if gap.cut else 'mute'}"
+    )
+    word = ("Setvar", {"Channel": channel, "Variable": "CTID_PAUSED", "Value": paused if gap.ended is None else ""})
+    if not gap.cut:
+        state = "1" if gap.ended is None else "0"
+        return word, ("MixMonitorMute", {"Channel": channel, "Direction": "both", "State": state})
+    if gap.ended is None:  # it stands still already, only its time runs anew
+        return (word,)
+    return word, ("Setvar", {"Channel": channel, "Variable": "CTID_VOICES", "Value": "yes"}), _doorbell(channel)
 
 
 def _doorbell(channel: str) -> tuple[str, dict[str, str]]:

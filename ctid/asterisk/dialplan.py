@@ -10,7 +10,7 @@ from typing import Final
 from ctid.asterisk.client import AmiLink, AmiRefused
 
 #: What ``[ctid-version]`` of ``dialplan/ctid.conf`` says: both are raised with each change that the daemon needs.
-VERSION: Final = 3
+VERSION: Final = 6
 _CONTEXT: Final = "ctid-version"
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from ctid.asterisk.client import AmiDown, AmiError, AmiLink, AmiRefused
+from ctid.asterisk.wire import UnsendableError
 from ctid.domain.actions import KeepMember
 from ctid.domain.types import AgentId, Endpoint
 
@@ -119,7 +120,7 @@ class Fallback:
                 self._said = None
             except AmiDown:
                 self._queue = None  # the link says so itself; the next resync comes here again
-            except AmiError as error:
+            except (AmiError, UnsendableError) as error:
                 self._queue = None
                 if str(error) != self._said:  # once for each reason, not once a minute
                     self._said = str(error)

@@ -11,8 +11,10 @@ from types import MappingProxyType
 
 import msgspec
 
-from ctid.asterisk.wire import Message
+from ctid.asterisk.wire import Message, storable
+from ctid.domain.types import Consent
 
+_MOST_DIGITS = 15  # no size, time or count of Asterisk's has more, and every number of fewer is a float, too
 #: The value Asterisk writes for a caller whose number or name is not known or withheld.
 _NO_VALUE = frozenset({"<unknown>", "<unavailable>", "anonymous", "Anonymous", "unknown", "restricted"})
 
@@ -156,6 +158,38 @@ class VisitEnded(PbxEvent, frozen=True, gc=False, kw_only=True):
     size: int
 
 
+class ConsentSaid(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """``UserEvent CtidConsent``, and ``CTID_CONSENTED`` of a snapshot."""
+
+    uniqueid: str
+    consent: Consent
+
+
+class PauseKeyPressed(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """``UserEvent CtidPause``, on the recorded channel."""
+
+    uniqueid: str
+
+
+class RecordingBegunAnew(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """``UserEvent CtidRenewed``: in mid-pause."""
+
+    uniqueid: str
+
+
+class PauseSeen(PbxEvent, frozen=True, gc=False, kw_only=True):
+    """What a recorded channel's ``CTID_PAUSED`` says, or CEL of what the dialplan did alone; not paused without ``since``.
+
+    ``until`` is when it is to go on by itself, ``cut`` that the recording was stopped, not muted.
+    """
+
+    uniqueid: str
+    since: float | None = None
+    until: float | None = None
+    agent: str | None = None
+    cut: bool = False
+
+
 class CodeKeyed(PbxEvent, frozen=True, gc=False, kw_only=True):
     """``UserEvent CtidAgent``."""
 
@@ -174,13 +208,13 @@ class CodeObeyed(PbxEvent, frozen=True, gc=False, kw_only=True):
     command: str
 
 
-def parse(message: Message, epoch: str | None = None) -> PbxEvent | None:
+def parse(message: Message, epochs: frozenset[str] | None = None) -> PbxEvent | None:
     """The typed value of an event, ``None`` for one that is of no use or lacks what it must have.
 
-    With ``epoch``, what the dialplan says must quote it: a secret of this run, which no caller knows.
+    With ``epochs``, what the dialplan says must quote one of them: secrets of the daemons that act, which no caller knows.
     """
     user_event = message.name == "UserEvent"
-    if user_event and epoch is not None and message.get("Epoch") != epoch:
+    if user_event and epochs is not None and message.get("Epoch") not in epochs:
         return None
     read = _USER_EVENTS.get(message.headers.get("UserEvent", "")) if user_event else _EVENTS.get(message.name)
     if read is None:
@@ -193,7 +227,7 @@ def parse(message: Message, epoch: str | None = None) -> PbxEvent | None:
 
 def party(value: str | None) -> str | None:
     """A caller's number or name, ``None`` where the PBX has none to give."""
-    return None if value is None or value in _NO_VALUE else value
+    return None if value is None or value in _NO_VALUE else storable(value)
 
 
 def channel_seen(message: Message) -> ChannelSeen:
@@ -207,7 +241,7 @@ def channel_seen(message: Message) -> ChannelSeen:
         state=h.get("ChannelStateDesc", ""),
         caller=party(message.get("CallerIDNum")),
         caller_name=party(message.get("CallerIDName")),
-        exten=message.get("Exten"),
+        exten=_said(message.get("Exten")),
         application=message.get("Application"),
     )
 
@@ -259,8 +293,8 @@ def _ctid_start(m: Message) -> CallEnteredCtid:
         at=m.at,
         uniqueid=m.headers["Uniqueid"],
         outbound=m.headers["Direction"] == "outbound",
-        dialled=m.get("Did"),
-        file=m.get("File"),
+        dialled=_said(m.get("Did")),
+        file=_said(m.get("File")),
         renews=m.get("Renew") == "yes",
     )
 
@@ -270,16 +304,16 @@ def _ctid_wait(m: Message) -> CallerWaits:
         at=m.at,
         uniqueid=m.headers["Uniqueid"],
         channel=m.headers["Channel"],
-        seq=int(m.headers["Seq"]),
-        dialled=m.get("Did"),
-        why=m.get("Why"),
+        seq=_seq(m.headers["Seq"]),
+        dialled=_said(m.get("Did")),
+        why=_said(m.get("Why")),
         cause=_whole(m.get("Cause")),
         waited=_whole(m.get("Waited")),
     )
 
 
 def _ctid_overflow(m: Message) -> CallerOverflowed:
-    return CallerOverflowed(at=m.at, uniqueid=m.headers["Uniqueid"], to=m.get("To"))
+    return CallerOverflowed(at=m.at, uniqueid=m.headers["Uniqueid"], to=_said(m.get("To")))
 
 
 def _ctid_callback(m: Message) -> CallbackPressed:
@@ -292,12 +326,42 @@ def _originate_response(m: Message) -> OriginateFailed:
     return OriginateFailed(at=m.at, uniqueid=m.headers["Uniqueid"])
 
 
+def _ctid_consent(m: Message) -> ConsentSaid:
+    return ConsentSaid(at=m.at, uniqueid=m.headers["Uniqueid"], consent=Consent(m.headers["Consent"]))
+
+
+def _ctid_pause(m: Message) -> PauseKeyPressed:
+    return PauseKeyPressed(at=m.at, uniqueid=m.headers["Uniqueid"])
+
+
+def _ctid_renewed(m: Message) -> RecordingBegunAnew:
+    return RecordingBegunAnew(at=m.at, uniqueid=m.headers["Uniqueid"])
+
+
+def pause_seen(uniqueid: str, told: str | None, stepped: float = 0.0) -> PauseSeen:
+    """Read ``CTID_PAUSED`` (``since:until:agent:how``); what is not of that form is no pause.
+
+    Its times are those the PBX's clock shows, ``stepped`` seconds more than the steady ones.
+    """
+    since, until, agent, how = [*(told or "").split(":"), "", "", "", ""][:4]
+    try:
+        return PauseSeen(
+            uniqueid=uniqueid,
+            since=float(since) - stepped,
+            until=float(until) - stepped if until else None,
+            agent=agent or None,
+            cut=how == "cut",
+        )
+    except ValueError:
+        return PauseSeen(uniqueid=uniqueid)
+
+
 def _ctid_failsafe(m: Message) -> CallerInFailsafe:
     return CallerInFailsafe(at=m.at, uniqueid=m.headers["Uniqueid"])
 
 
 def _ctid_end(m: Message) -> VisitEnded:
-    return VisitEnded(at=m.at, uniqueid=m.headers["Uniqueid"], file=m.get("File"), size=_whole(m.get("Size")))
+    return VisitEnded(at=m.at, uniqueid=m.headers["Uniqueid"], file=_said(m.get("File")), size=_whole(m.get("Size")))
 
 
 def _ctid_agent(m: Message) -> CodeKeyed:
@@ -305,10 +369,10 @@ def _ctid_agent(m: Message) -> CodeKeyed:
         at=m.at,
         uniqueid=m.headers["Uniqueid"],
         channel=m.headers["Channel"],
-        seq=int(m.headers["Seq"]),
+        seq=_seq(m.headers["Seq"]),
         command=m.headers["Command"],
-        agent=m.get("Agent"),
-        pin=m.get("Pin"),
+        agent=_said(m.get("Agent")),
+        pin=_said(m.get("Pin")),
     )
 
 
@@ -316,8 +380,18 @@ def _ctid_alone(m: Message) -> CodeObeyed:
     return CodeObeyed(at=m.at, channel=m.headers["Channel"], command=m.headers["Command"])
 
 
+def _said(value: str | None) -> str | None:
+    return None if value is None else storable(value)
+
+
 def _whole(value: str | None) -> int:
-    return int(value) if value is not None and value.isdecimal() else 0
+    return int(value) if value is not None and value.isdecimal() and len(value) <= _MOST_DIGITS else 0
+
+
+def _seq(value: str) -> int:
+    if len(value) > _MOST_DIGITS:
+        raise ValueError("no number that the dialplan counts to")
+    return int(value)
 
 
 _EVENTS: MappingProxyType[str, Callable[[Message], PbxEvent]] = MappingProxyType(
@@ -342,6 +416,9 @@ _USER_EVENTS: MappingProxyType[str, Callable[[Message], PbxEvent]] = MappingProx
         "CtidWait": _ctid_wait,
         "CtidOverflow": _ctid_overflow,
         "CtidCallback": _ctid_callback,
+        "CtidConsent": _ctid_consent,
+        "CtidPause": _ctid_pause,
+        "CtidRenewed": _ctid_renewed,
         "CtidFailsafe": _ctid_failsafe,
         "CtidEnd": _ctid_end,
         "CtidAgent": _ctid_agent,

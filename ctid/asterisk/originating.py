@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from ctid.asterisk.client import AmiError, AmiLink, AmiRefused
-from ctid.asterisk.commands import DEADLINE
+from ctid.asterisk.sending import NotSent, send
 from ctid.domain.actions import Originate
 from ctid.domain.events import CallNotMade
 
@@ -44,24 +44,20 @@ class Originator:
             self._on_refused(CallNotMade(at=self._now(), call_id=action.call_id))
 
         def on_reply(error: AmiError | None) -> None:
-            if isinstance(error, AmiRefused):
+            if isinstance(error, AmiRefused | NotSent):
                 refuse(str(error))
             elif error is not None:
                 log.warning("originate.unanswered", call=action.call_id, error=str(error))
 
-        late = self._now() - decided_at
-        if late > DEADLINE:
-            refuse(f"decided {late:.1f} s ago, too late to be sent")
-        elif not _ENDPOINT.fullmatch(action.endpoint) or not _NUMBER.fullmatch(action.number):
+        if not _ENDPOINT.fullmatch(action.endpoint) or not _NUMBER.fullmatch(action.number):
             refuse(f"{action.endpoint!r} must be letters, digits, _, - and +, {action.number!r} digits")
-        else:
-            try:
-                self._link.send_now(("Originate", self._fields(action)), on_reply=on_reply, deadline=DEADLINE)
-            except (AmiError, ValueError) as error:
-                refuse(str(error))
+            return
+        late = self._now() - decided_at
+        send(self._link, ("Originate", self._fields(action)), on_reply=on_reply, late=late)
 
     def _fields(self, action: Originate) -> dict[str, str]:
         caller = re.sub(r"[^+0-9]", "", action.caller or "")[:32]
+        unrecorded = f",__CTID_CONSENTED={action.consent}" if action.consent is not None else ""
         return {
             "Channel": f"PJSIP/{action.endpoint}",
             "ChannelId": action.call_id,
@@ -70,6 +66,6 @@ class Originator:
             "Priority": "1",
             "Timeout": str(math.ceil(action.seconds * 1000)),
             "CallerID": f"{action.title} <{action.number}>",
-            "Variable": f"CTID_FROM={caller},CTID_SECONDS={math.ceil(action.customer_seconds)}",
+            "Variable": f"CTID_FROM={caller},CTID_SECONDS={math.ceil(action.customer_seconds)}{unrecorded}",
             "Async": "true",
         }

@@ -66,6 +66,8 @@ def _take_call(day: PbxDay, event: ev.Event, start: float) -> None:
             day.began[call] = event.at
         case ev.CallEntered(call_id=call, recording=path) if path is not None:
             day.recorded[call] = path
+        case ev.ConsentTold(call_id=call, consent=consent) if not consent.recorded:
+            day.recorded.pop(call, None)
         case ev.CallsMerged(call_id=call, into=into):
             day.merged[call] = into
             for leg in day.legs.values():

@@ -8,8 +8,8 @@ from __future__ import annotations
 from ctid.asterisk import messages as pbx
 from ctid.asterisk.client import Snapshot
 from ctid.asterisk.tracker import Tracker
-from ctid.asterisk.wire import Message
 from ctid.domain.events import Event
+from ctid.domain.types import Consent
 
 _ON_HOLD = "CHANNEL(onhold)"
 _WAIT, _FAILSAFE = "ctid-wait", "ctid-failsafe"
@@ -26,12 +26,12 @@ def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Even
         seen = pbx.channel_seen(message)
         of_ctid = variables.get(seen.uniqueid, {})
         channels.append((seen, of_ctid.get("CTID_CALL")))
-        dialplan[seen.uniqueid] = _from_dialplan(seen, of_ctid, message.get("Context"), at)
+        dialplan[seen.uniqueid] = _from_dialplan(seen, of_ctid, message.get("Context"), at, snapshot.stepped)
     channels.sort(key=lambda c: _age(c[0].uniqueid))
     return tracker.snapshot(
         at=at,
         channels=channels,
-        bridges=[(bridge.headers["BridgeUniqueid"], _ids(members)) for bridge, members in snapshot.bridges],
+        bridges=snapshot.bridges.items(),
         devices=[pbx.device_changed(m) for m in snapshot.devices if "Device" in m.headers and "State" in m.headers],
         dialplan=dialplan,
         held=frozenset(uid for uid, of in variables.items() if uid is not None and of.get(_ON_HOLD) == "1"),
@@ -39,11 +39,11 @@ def told_as_events(tracker: Tracker, snapshot: Snapshot, at: float) -> list[Even
 
 
 def _from_dialplan(
-    seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str | None, at: float
+    seen: pbx.ChannelSeen, of_ctid: dict[str, str], context: str | None, at: float, stepped: float
 ) -> list[pbx.PbxEvent]:
     """What the dialplan said of a channel while nobody listened: that it came in, that it waits, that the fallback has it.
 
-    ``CTID_FILE`` stands on the recorded channel alone: it is not inherited.
+    ``CTID_FILE`` stands on the recorded channel alone: it is not inherited. The PBX's clock shows ``at + stepped``.
     """
     said: list[pbx.PbxEvent] = []
     if (file := of_ctid.get("CTID_FILE")) is not None:
@@ -57,6 +57,9 @@ def _from_dialplan(
                 renews=of_ctid.get("CTID_RENEW") == "yes",
             )
         )
+        if (consent := of_ctid.get("CTID_CONSENTED")) in tuple(Consent):
+            said.append(pbx.ConsentSaid(uniqueid=seen.uniqueid, consent=Consent(consent)))
+        said.append(pbx.pause_seen(seen.uniqueid, of_ctid.get("CTID_PAUSED"), stepped))
         seq = of_ctid.get("CTID_SEQ", "")
         if context == _WAIT and seq.isdecimal():
             since = of_ctid.get("CTID_T0", "")
@@ -67,16 +70,12 @@ def _from_dialplan(
                     seq=int(seq),
                     dialled=did,
                     why=None,
-                    waited=max(0, int(at) - int(since)) if since.isdecimal() else 0,
+                    waited=max(0, int(at + stepped) - int(since)) if since.isdecimal() else 0,
                 )
             )
         elif context == _FAILSAFE:
             said.append(pbx.CallerInFailsafe(uniqueid=seen.uniqueid))
     return said
-
-
-def _ids(members: tuple[Message, ...]) -> list[str]:
-    return [m.headers["Uniqueid"] for m in members if "Uniqueid" in m.headers]
 
 
 def _age(uniqueid: str) -> tuple[float, int]:

@@ -16,7 +16,9 @@ from datetime import date
 from pathlib import Path
 
 from ctid.asterisk.client import AmiSettings
-from ctid.asterisk.wire import LONGEST_MESSAGE, encode
+from ctid.asterisk.sayable import said
+from ctid.asterisk.wire import LONGEST_MESSAGE
+from ctid.tls import wrong
 
 _END = b"\r\n\r\n"
 _SECRET = re.compile(rb"\r\n(Pin|Epoch): [^\r\n]*")
@@ -42,7 +44,7 @@ async def record(
             try:
                 await _hear(settings, tape)
             except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-                on_break(str(error) or "the PBX does not answer")
+                on_break(wrong(error, settings.host, "ami") or str(error) or "the PBX does not answer")
             await asyncio.sleep(pause)
             pause = min(pause * 2, settings.last_retry_seconds)
     finally:
@@ -52,9 +54,10 @@ async def record(
 async def _hear(settings: AmiSettings, tape: _Tape) -> None:
     """One session, from its login to its loss; always ends by raising."""
     async with asyncio.timeout(settings.connect_seconds):
-        reader, writer = await asyncio.open_connection(settings.host, settings.port, ssl=settings.tls)
+        tls = None if settings.tls is None else settings.tls.context()
+        reader, writer = await asyncio.open_connection(settings.host, settings.port, ssl=tls)
     login = (("Action", "Login"), ("Username", settings.username), ("Secret", settings.secret))
-    writer.write(encode(login))
+    writer.write(said(login))
     pinging = asyncio.create_task(_ping(writer))
     rest = b""
     try:
@@ -69,7 +72,7 @@ async def _hear(settings: AmiSettings, tape: _Tape) -> None:
             if _REFUSED in whole:
                 raise TapeError("the PBX refused the user: set [ami] username and secret to those of manager.conf")
             if whole and tape.write(whole + end):
-                writer.write(encode((("Action", "DeviceStateList"),)))  # who is there as the file begins
+                writer.write(said((("Action", "DeviceStateList"),)))  # who is there as the file begins
     finally:
         pinging.cancel()
         writer.transport.abort()
@@ -79,7 +82,7 @@ async def _ping(writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while True:
             await asyncio.sleep(_PING_EVERY)
-            writer.write(encode((("Action", "Ping"),)))
+            writer.write(said((("Action", "Ping"),)))
             await writer.drain()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ctid.asterisk import messages as pbx
 from ctid.asterisk.channels import NOT_THERE, RESULT_BY_CAUSE, Channel, Graph, endpoint_of, number_dialled
 from ctid.domain import events as ev
-from ctid.domain.types import CallId, Certainty, Direction, LegResult
+from ctid.domain.types import CallId, Certainty, Direction, Gap, LegResult
 
 _RESULTS = MappingProxyType(
     {
@@ -68,6 +68,10 @@ class Tracker:
             pbx.OriginateFailed: self._on_originate_failed,
             pbx.CallerInFailsafe: self._on_failsafe,
             pbx.VisitEnded: self._on_visit_ended,
+            pbx.ConsentSaid: self._on_consent,
+            pbx.PauseKeyPressed: self._on_pause_key,
+            pbx.RecordingBegunAnew: self._on_begun_anew,
+            pbx.PauseSeen: self._on_pause_seen,
             pbx.CodeKeyed: self._on_code,
             pbx.CodeObeyed: self._on_code_obeyed,
         }
@@ -354,6 +358,25 @@ class Tracker:
                 size=e.size,
                 bridged_seconds=channel.bridged_seconds,
             )
+
+    def _on_consent(self, e: pbx.ConsentSaid) -> Iterator[ev.Event]:
+        if (channel := self._graph.channels.get(e.uniqueid)) is not None:
+            yield ev.ConsentTold(at=self._at, call_id=channel.call, consent=e.consent)
+
+    def _on_pause_key(self, e: pbx.PauseKeyPressed) -> Iterator[ev.Event]:
+        if (channel := self._graph.channels.get(e.uniqueid)) is not None:
+            yield ev.PauseKeyed(at=self._at, call_id=channel.call)
+
+    def _on_begun_anew(self, e: pbx.RecordingBegunAnew) -> Iterator[ev.Event]:
+        if (channel := self._graph.channels.get(e.uniqueid)) is not None:
+            yield ev.RecordingRenewed(at=self._at, call_id=channel.call)
+
+    def _on_pause_seen(self, e: pbx.PauseSeen) -> Iterator[ev.Event]:
+        if (channel := self._graph.channels.get(e.uniqueid)) is not None:
+            gap = None
+            if e.since is not None:
+                gap = Gap(started_at=e.since, until=e.until or e.since, agent=e.agent, cut=e.cut)
+            yield ev.PauseFound(at=self._at, call_id=channel.call, gap=gap)
 
     def _on_code(self, e: pbx.CodeKeyed) -> Iterator[ev.Event]:
         yield ev.CodeDialled(

@@ -9,7 +9,7 @@ sent that the PBX would read as something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -53,8 +53,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """One event or response, as the PBX sent it.
 
     ``name`` is the event's name, ``""`` for a response. ``headers`` holds the last value of each header, keys spelled
-    as Asterisk spells them. ``at`` is the ``Timestamp`` header in Unix seconds by the PBX's clock, ``None`` without
-    one. ``repeated`` holds all headers in order, only where one occurs more than once.
+    as Asterisk spells them. ``at`` is the ``Timestamp`` header in Unix seconds, as the framer's ``steady`` reads the PBX's
+    clock, ``None`` without one. ``repeated`` holds all headers in order, only where one occurs more than once.
     """
 
     name: str
@@ -92,12 +92,21 @@ class Framer:
     ``Privilege``, a header twice, a line that is no header, a channel without its id. Those messages are left out and
     counted in ``forged``, and so is all that follows a cut message, until the PBX answers an action: what looks like the cut
     message's tail may be the caller's too.
+
+    ``steady`` reads each message's ``Timestamp``, in order; recordings are read as they stand.
     """
 
-    __slots__ = ("_cut", "_end", "_eol", "_own", "_reply", "_rest", "_wanted", "banner", "forged")
+    __slots__ = ("_cut", "_end", "_eol", "_own", "_reply", "_rest", "_steady", "_wanted", "banner", "forged")
 
-    def __init__(self, wanted: frozenset[bytes] | None = None, *, own: str | None = None) -> None:
+    def __init__(
+        self,
+        wanted: frozenset[bytes] | None = None,
+        *,
+        own: str | None = None,
+        steady: Callable[[float], float] = lambda stamp: stamp,
+    ) -> None:
         self._own = own
+        self._steady = steady
         self._reply = _REPLY + (own or "").encode()
         self._cut = False  # since a message that was cut short nothing was answered
         self.forged = 0
@@ -182,8 +191,8 @@ class Framer:
         repeated = None
         if len(headers) != len(lines):
             repeated = tuple((key, value) for key, value in lines)
-        stamp = headers.get("Timestamp")
-        at = None if stamp is None else _seconds(stamp)
+        stamp = stamp_of(headers)
+        at = None if stamp is None else self._steady(stamp)
         return Message(name.decode("utf-8", "surrogateescape"), headers, at, repeated)
 
     def _whole(self, name: bytes, lines: list[list[str]], headers: dict[str, str], *, broken: bool) -> bool:
@@ -235,6 +244,20 @@ def encode(headers: Iterable[tuple[str, str]]) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def storable(value: str) -> str:
+    """What a caller may have written, as text that can be stored and published: what is no UTF-8 becomes U+FFFD."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def stamp_of(headers: Mapping[str, str]) -> float | None:
+    """The ``Timestamp`` in Unix seconds, as the PBX's clock stood; ``None`` without one that can be read."""
+    try:
+        at = float(headers["Timestamp"])
+    except (KeyError, ValueError):
+        return None
+    return at if 0.0 < at < 1e11 else None  # NaN and infinity fail the comparison too
+
+
 def unescape(value: str) -> str:
     """Undo Asterisk's C escapes; any other backslash stays as it is."""
     return _ESCAPE.sub(lambda match: _LETTERS.get(match[1], match[1]), value)
@@ -256,11 +279,3 @@ def _unescape_names(lines: list[list[str]], headers: dict[str, str]) -> None:
     for line in lines:
         if line[0].endswith(_ESCAPED):
             headers[line[0]] = line[1] = unescape(line[1])
-
-
-def _seconds(stamp: str) -> float | None:
-    try:
-        at = float(stamp)
-    except ValueError:
-        return None
-    return at if 0.0 < at < 1e11 else None  # NaN and infinity fail the comparison too

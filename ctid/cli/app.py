@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ctid import __version__
-from ctid.cli import comparing, daemons, database, doctor, lists, recording, telling, users
+from ctid.cli import comparing, daemons, database, doctor, erasing, lists, recording, retention, sounds, telling, users
 from ctid.cli.options import ConfigFile
 
 app = typer.Typer(
@@ -45,10 +45,13 @@ for _command in (daemons.run, daemons.web, doctor.check, doctor.doctor):
 app.add_typer(database.db, name="db")
 app.command("import")(database.import_list)
 app.command("export")(database.export_list)
-for _command in (lists.agents, lists.calls, lists.callbacks, lists.tickets, lists.recordings):
+for _command in (lists.agents, lists.calls, lists.callbacks, lists.tickets):
     app.command()(_command)
 app.add_typer(telling.report, name="report")
 app.command()(comparing.compare)
+app.command()(retention.retention)
+app.add_typer(erasing.erase, name="erase")
+app.add_typer(sounds.recordings, name="recordings")
 app.command()(telling.explain)
 app.command()(telling.replay)
 app.command()(recording.record)

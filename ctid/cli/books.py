@@ -1,12 +1,16 @@
 """The way of a command to the database, also while the daemons run.
 
-Law: a command that reads never makes a database, and never works on a schema it doesn't know.
+Law: a command that reads never makes a database, and never works on a schema it doesn't know; one that changes something bears
+the name of whoever typed it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +18,7 @@ from ctid.cli.faults import Fault
 
 if TYPE_CHECKING:
     from ctid.config import Settings
+    from ctid.db.audits import Actor
     from ctid.db.session import Engine
 
 T = TypeVar("T")
@@ -41,3 +46,14 @@ def with_books(settings: Settings, work: Callable[[Engine], Awaitable[T]]) -> T:
             await database.dispose()
 
     return asyncio.run(worked())
+
+
+def whoever_types() -> Actor:
+    """Whoever sits at the command line now, for the audit."""
+    from ctid.db.audits import Actor  # noqa: PLC0415 - slow
+
+    try:
+        name = getuser()
+    except (KeyError, OSError):  # a container may know its users by number alone
+        name = str(os.getuid())
+    return Actor(at=time.time(), user_name=f"command line ({name})")

@@ -26,8 +26,10 @@ def run(
 ) -> None:
     """Route calls until stopped by SIGTERM or Ctrl-C."""
     settings = read_settings(config, pbx=True)
+    from ctid.daemon.collecting import one_heap
     from ctid.daemon.run import run as route
 
+    one_heap()
     with _logged(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(route(settings, upgrade=upgrade, config=config))
 

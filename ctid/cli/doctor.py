@@ -10,10 +10,11 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 import sys
 import urllib.request
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -28,11 +29,17 @@ from ctid.cli.showing import counted, plain, say
 
 if TYPE_CHECKING:
     from ctid.config import Address, Settings
+    from ctid.db.leading import Acting
     from ctid.domain.types import Agent
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 #: Bytes: an hour of one call's WAV is 58 MB.
+CLOSE = "run Asterisk with the drop-in systemd/asterisk-ctid.conf, and once: chmod -R o= on that folder"
 _LITTLE_SPACE, _NO_SPACE = 2 << 30, 100 << 20
+#: Seconds: who acts says so each second, and is taken over after three.
+_SILENT = 5.0
+#: A certificate that ends sooner should have been renewed.
+_RENEW = timedelta(days=14)
 
 
 def check(*, config: ConfigFile = None) -> None:
@@ -62,7 +69,7 @@ def doctor(*, config: ConfigFile = None) -> None:
 async def _examine(settings: Settings) -> bool:
     """Show each finding as it comes; whether one of them was a failure."""
     from ctid.cli.pbx_trial import try_originating, try_pbx
-    from ctid.daemon.run import ami_settings, originate_settings
+    from ctid.daemon.links import ami_settings, originate_settings
 
     failed = False
 
@@ -85,11 +92,12 @@ async def _examine(settings: Settings) -> bool:
     if settings.originates:
         show(await try_originating(originate_settings(settings)))
     show(await _broker(settings))
-    show(*_folders(settings), _cel(settings))
+    show(*_folders(settings), *_journal(settings.journal), _cel(settings))
     if settings.cdr.file is not None:
         show(_log_file("CDR", settings.cdr.file, "cdr_custom.conf"))
     show(_port("metrics", settings.metrics.listen, "/metrics", "ctid_up"))
-    show(_port("web", settings.web.listen, "/healthz", '"up"'))
+    show(_port("web", settings.web.listen, "/healthz", '"up"', tls=settings.web.cert_file is not None))
+    show(*_certificate(settings))
     return failed
 
 
@@ -104,6 +112,7 @@ def _show(finding: Finding) -> None:
 async def _database(settings: Settings) -> tuple[list[Finding], tuple[Agent, ...]]:
     from ctid.db import migrations
     from ctid.db.agents import Agents
+    from ctid.db.leading import who_acts
     from ctid.db.session import DatabaseFault, engine, faults
 
     try:
@@ -116,17 +125,33 @@ async def _database(settings: Settings) -> tuple[list[Finding], tuple[Agent, ...
         await migrations.check(database)
         async with faults(database):
             roster = await Agents(database).roster()
+        offices = [] if database.threads is not None else [*_offices(await who_acts(database), settings.ami.pbx)]
     except DatabaseFault as fault:
         return [fail("database", str(fault))], ()
     finally:
         await database.dispose()
-    found = [ok("database", f"{database.dialect.name} answers, its schema is the newest")]
+    found = [ok("database", f"{database.dialect.name} answers, its schema is the newest"), *offices]
     enabled = sum(agent.enabled for agent in roster)
     if not enabled:
         found.append(warn("agents", "there are none; import them: ctid import agents FILE.csv"))
     else:
         found.append(ok("agents", f"{enabled} in the roster"))
     return found, roster
+
+
+def _offices(acting: Sequence[Acting], pbx: str) -> Iterator[Finding]:
+    """Who acts on this PBX by the database, and who stands by."""
+    office = next((one for one in acting if one.pbx == pbx), None)
+    if office is None or office.released:
+        yield warn("office", f"nobody acts on {pbx}; start ctid run")
+    elif office.age > _SILENT:
+        yield warn(
+            "office",
+            f"{office.node}, who acts on {pbx}, has been silent for {office.age:.0f} s; look at it, and at its way here",
+        )
+    else:
+        by = f"{office.standby} stands by" if office.standby else "nobody stands by"
+        yield ok("office", f"{office.node} acts on {pbx} (term {office.term}), {by}")
 
 
 async def _broker(settings: Settings) -> Finding:
@@ -140,13 +165,13 @@ async def _broker(settings: Settings) -> Finding:
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
-    from ctid.asterisk.recordings import disk_free
+    from ctid.asterisk.recordings import folder_fault
 
     state, root = settings.state.directory, settings.recordings.root
     if not state.is_dir() or not os.access(state, os.W_OK | os.X_OK):
         yield fail("state", f"{state} is no folder that this user may write to; create it for the user who runs ctid")
     else:
-        yield ok("state", f"{state} can be written to")
+        yield _room("state", state, f"{state} can be written to", "neither the journal nor SQLite can write")
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
         yield fail(
             "recordings",
@@ -154,14 +179,68 @@ def _folders(settings: Settings) -> Iterator[Finding]:
             " the user who runs ctid into its group",
         )
         return
-    free = disk_free(root)
-    says = f"{root} can be read, {free / (1 << 30):.1f} GiB free"
+    yield from _kept_close(settings)
+    if (fault := folder_fault(root, used=False)) is not None:
+        yield fail("recordings", fault)
+        return
+    yield _room("recordings", root, f"{root} can be read", "the next recordings are cut off")
+
+
+def _room(what: str, folder: Path, says: str, otherwise: str) -> Finding:
+    from ctid.asterisk.recordings import disk_free
+
+    free = disk_free(folder)
+    says = f"{says}, {free / (1 << 30):.1f} GiB free"
     if free < _NO_SPACE:
-        yield fail("recordings", f"{says}; make room, or the next recordings are cut off")
-    elif free < _LITTLE_SPACE:
-        yield warn("recordings", f"{says}; make room soon")
-    else:
-        yield ok("recordings", says)
+        return fail(what, f"{says}; make room, or {otherwise}")
+    return warn(what, f"{says}; make room soon") if free < _LITTLE_SPACE else ok(what, says)
+
+
+def _journal(file: Path) -> Iterator[Finding]:
+    from ctid.daemon.journal import set_aside, waiting_bytes
+
+    try:
+        waiting = waiting_bytes(file)
+    except OSError as error:
+        yield fail("journal", f"{file} cannot be read ({error.strerror}); let the user who runs ctid read and write it")
+        return
+    if waiting:
+        yield warn(
+            "journal",
+            f"{file}: {waiting} bytes of calls, tickets and states wait for the database; mend that, and ctid run writes them",
+        )
+    for aside in set_aside(file):
+        yield warn(
+            "journal",
+            f"{aside} could not be read or written: what it holds may be missing in the books; look at it; delete it once"
+            " the books are right",
+        )
+    if not waiting and not set_aside(file):
+        yield ok("journal", "nothing waits for the database")
+
+
+def _kept_close(settings: Settings) -> Iterator[Finding]:
+    """Whether recordings are for ctid's group alone, and whether those to be sealed can be."""
+    from ctid.asterisk import sealing
+    from ctid.asterisk.recordings import exposed
+
+    root, recordings = settings.recordings.root, settings.recordings
+    if (open_to_all := exposed(root)) is not None:
+        yield warn("recordings", f"everybody on this machine may read {open_to_all}; {CLOSE}")
+    keys = sealing.keys_of(recordings.keys)
+    if keys.first is not None:
+        try:
+            sealing.try_key(keys)
+        except OSError as error:
+            yield fail("encryption", f"the key does not do: {error.strerror}")
+            return
+    if recordings.encrypt and not os.access(root, os.W_OK | os.X_OK):
+        yield fail("encryption", f"{root} may not be written to by this user; see systemd/asterisk-ctid.conf")
+    elif recordings.encrypt and keys.first is not None:
+        yield ok(
+            "encryption",
+            f"recordings are sealed with the key {keys.first.name.hex()}, {counted(len(keys), 'key')} open them",
+        )
 
 
 def _cel(settings: Settings) -> Finding:
@@ -183,7 +262,31 @@ def _log_file(what: str, file: Path, written_by: str) -> Finding:
         return fail(what, f"{file} cannot be read ({error.strerror}); let the user who runs ctid read it")
 
 
-def _port(what: str, address: Address, path: str, sign: str) -> Finding:
+def _certificate(settings: Settings) -> Iterator[Finding]:
+    """The web's own, where it has one: whether it can be shown, and for how long."""
+    web = settings.web
+    if web.cert_file is None:
+        return
+    from cryptography.x509 import load_pem_x509_certificate
+
+    from ctid.tls import ServerTls, TlsFault
+
+    try:
+        ServerTls("web", web.cert_file, web.key_file)
+    except TlsFault as fault:
+        yield fail("certificate", str(fault))
+        return
+    left = load_pem_x509_certificate(web.cert_file.read_bytes()).not_valid_after_utc - datetime.now(UTC)
+    says = f"{web.cert_file} is good for {counted(left.days, 'more day')}"
+    if left < timedelta():
+        yield fail("certificate", f"{web.cert_file} has expired; renew it")
+    elif left < _RENEW:
+        yield warn("certificate", f"{says}; renew it")
+    else:
+        yield ok("certificate", says)
+
+
+def _port(what: str, address: Address, path: str, sign: str, *, tls: bool = False) -> Finding:
     """Free, or taken by ctid itself, which serves ``sign`` at ``path``."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
@@ -192,8 +295,12 @@ def _port(what: str, address: Address, path: str, sign: str) -> Finding:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return fail(what, f"cannot listen on {address} ({error.strerror}); set another address")
+    # Whether it is ctid is asked, not whether its certificate is right for this address: it is for the one people open.
+    anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    scheme = "https" if tls else "http"
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=2) as page:
+        with urllib.request.urlopen(f"{scheme}://{address}{path}", timeout=2, context=anyone) as page:  # noqa: S310
             if sign in page.read(1 << 20).decode("utf-8", "replace"):
                 return ok(what, f"ctid serves {address}")
     except (OSError, ValueError):

@@ -29,9 +29,11 @@ MENDABLE = (
     ("ctid.asterisk.wire", "WireError"),
     ("ctid.db.calls", "NoSuchCall"),
     ("ctid.db.csvfile", "CsvFault"),
+    ("ctid.db.erasure", "ErasureRefused"),
     ("ctid.db.session", "DatabaseFault"),
     ("ctid.db.users", "UserFault"),
     ("ctid.metrics", "AddressTakenError"),
+    ("ctid.tls", "TlsFault"),
     ("ctid.web.serve", "AddressTakenError"),
 )
 

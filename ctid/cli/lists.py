@@ -38,7 +38,9 @@ def agents(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
     async def read(engine: Engine) -> list[dict[str, Any]]:
         now = time.time()
-        roster, statuses = await Agents(engine).roster(), {one.agent: one for one in await Agents(engine).statuses()}
+        agents = Agents(engine)
+        roster, saved = await agents.roster(), await agents.statuses(settings.ami.pbx)
+        statuses = {one.agent: one for one in saved}
         today = await reports.day(engine, on=datetime.fromtimestamp(now, zone).date(), timezone=zone, now=now)
         talked = {one.agent: one.talk_seconds for one in today}
         rows: list[dict[str, Any]] = []

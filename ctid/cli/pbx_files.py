@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from ctid.asterisk.client import AmiLink, AmiRefused
+from ctid.asterisk.wire import UnsendableError
 from ctid.cli.findings import Finding, ok, warn
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ async def pbx_files(link: AmiLink, settings: Settings) -> AsyncIterator[Finding]
         return
     yield await _features(link)
     yield await _transfers(link)
+    yield await _pauses(link)
     for finding in (await _music(link, settings), await _cel(link, settings), await _cdr(link, settings)):
         if finding is not None:
             yield finding
@@ -70,6 +72,22 @@ async def _transfers(link: AmiLink) -> Finding:
         "features.conf has no atxfer: no colleague can be asked before a caller is given over; take [featuremap] of"
         f" features.conf.sample, {_RELOAD}",
     )
+
+
+async def _pauses(link: AmiLink) -> Finding:
+    """The key by which an agent pauses the recording from their phone."""
+    if not await _set(link, "features.conf", "applicationmap", "ctid-pause"):
+        return warn(
+            "pauses",
+            "features.conf has no ctid-pause: agents can pause a recording from their desks alone; take [applicationmap] of"
+            f" features.conf.sample, {_RELOAD}",
+        )
+    if await variable(link, "CTID_MUTE") == "no":
+        return warn(
+            "pauses",
+            "ctid-pause came after the first call, and is not used yet; asterisk -rx 'dialplan set global CTID_MUTE yes'",
+        )
+    return ok("pauses", "features.conf has the key that pauses a recording")
 
 
 async def _music(link: AmiLink, settings: Settings) -> Finding | None:
@@ -124,6 +142,6 @@ async def variable(link: AmiLink, name: str) -> str:
     """A global's or a function's value; empty for none. Raises ``AmiError`` where the link fails."""
     try:
         answer = await link.call("Getvar", {"Variable": name})
-    except AmiRefused:
+    except (AmiRefused, UnsendableError):  # it has none of that name, or can have none
         return ""
     return answer.get("Value") or ""

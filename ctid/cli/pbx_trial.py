@@ -6,7 +6,6 @@ Law: nothing that a caller could notice is done; the one variable that is set is
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -223,7 +222,8 @@ def _phones(snapshot: Snapshot, roster: Sequence[Agent]) -> Finding:
 
 async def _acting(link: AmiLink) -> Finding:
     beat = await variable(link, "CTID_HEARTBEAT")
-    age = time.time() - float(beat) if re.fullmatch(r"\d{1,12}", beat) else None
+    # By the PBX's clock, as the dialplan compares it.
+    age = link.clock.shown() - float(beat) if re.fullmatch(r"\d{1,12}", beat) else None
     if age is None or abs(age) > _LEASE + 1:
         return warn("ctid run", "does not act on this PBX now, so callers go to the fallback queue; start it")
     return ok("ctid run", "acts on this PBX")

@@ -27,7 +27,7 @@ def record(
     """
     settings = read_settings(config, pbx=True)
     from ctid.asterisk import tape
-    from ctid.daemon.run import ami_settings
+    from ctid.daemon.links import ami_settings
 
     if not folder.is_dir():
         raise Fault(f"{folder}: is no folder; create it for the user who records")

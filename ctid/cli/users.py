@@ -7,24 +7,21 @@ shown once.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
-from ctid.cli.books import with_books
+from ctid.cli.books import whoever_types, with_books
 from ctid.cli.faults import Fault
 from ctid.cli.lists import AsJson
 from ctid.cli.options import ConfigFile, read_settings
 from ctid.cli.showing import moment, say, say_json, table
 
 if TYPE_CHECKING:
-    from ctid.db.audits import Actor
     from ctid.db.session import Engine
     from ctid.db.users import ApiToken, User
 
@@ -64,7 +61,9 @@ def add(
     password = _password(from_stdin=password_stdin)
 
     async def added(engine: Engine) -> User:
-        return await Users(engine).create(name, password, Role(role), agent_id=agent, at=time.time(), by=_by())
+        return await Users(engine).create(
+            name, password, Role(role), agent_id=agent, at=time.time(), by=whoever_types()
+        )
 
     say(f"user {with_books(settings, added).name} added")
 
@@ -78,7 +77,7 @@ def passwd(name: Name, *, password_stdin: FromStdin = False, config: ConfigFile 
     password = _password(from_stdin=password_stdin)
 
     async def changed(engine: Engine) -> None:
-        await Users(engine).set_password(name, password, by=_by())
+        await Users(engine).set_password(name, password, by=whoever_types())
 
     with_books(settings, changed)
     say("password changed; sessions ended")
@@ -108,7 +107,7 @@ def change(
         agent_id = None if no_agent else agent or before.agent_id
         if wanted is Role.AGENT and agent_id is None:
             raise UserFault("an agent's user needs --agent ID: whose screen it is")
-        return await store.change(name, role=wanted, agent_id=agent_id, by=_by())
+        return await store.change(name, role=wanted, agent_id=agent_id, by=whoever_types())
 
     now = with_books(settings, changed)
     say(f"user {now.name}: {now.role.value}{f', agent {now.agent_id}' if now.agent_id else ''}")
@@ -121,7 +120,7 @@ def remove(name: Name, *, config: ConfigFile = None) -> None:
     from ctid.db.users import Users
 
     async def removed(engine: Engine) -> None:
-        await Users(engine).remove(name, by=_by())
+        await Users(engine).remove(name, by=whoever_types())
 
     with_books(settings, removed)
     say(f"user {name} removed")
@@ -171,7 +170,7 @@ def add_token(
     from ctid.db.users import Users
 
     async def made(engine: Engine) -> str:
-        return await Users(engine).create_token(name, token_name, at=time.time(), by=_by())
+        return await Users(engine).create_token(name, token_name, at=time.time(), by=whoever_types())
 
     say(with_books(read_settings(config), made))
 
@@ -184,7 +183,7 @@ def revoke_token(
     from ctid.db.users import Users
 
     async def revoked(engine: Engine) -> None:
-        await Users(engine).revoke_token(name, token_name, at=time.time(), by=_by())
+        await Users(engine).revoke_token(name, token_name, at=time.time(), by=whoever_types())
 
     with_books(read_settings(config), revoked)
     say("token revoked")
@@ -223,21 +222,10 @@ def _set_disabled(name: str, config: Path | None, *, disabled: bool) -> None:
     from ctid.db.users import Users
 
     async def changed(engine: Engine) -> None:
-        await Users(engine).set_disabled(name, disabled=disabled, by=_by())
+        await Users(engine).set_disabled(name, disabled=disabled, by=whoever_types())
 
     with_books(read_settings(config), changed)
     say(f"user {name} {'disabled' if disabled else 'enabled'}")
-
-
-def _by() -> Actor:
-    """Whoever sits at the command line, for the audit."""
-    from ctid.db.audits import Actor
-
-    try:
-        name = getuser()
-    except (KeyError, OSError):  # a container may know its users by number alone
-        name = str(os.getuid())
-    return Actor(at=time.time(), user_name=f"command line ({name})")
 
 
 def _password(*, from_stdin: bool) -> str:

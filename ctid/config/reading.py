@@ -16,14 +16,15 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import ValidationError
 
 from ctid.config.faults import ENV_PREFIX, ConfigurationFaults, fault, keys, variable
 from ctid.config.sections import DEFAULT_STATE, SECRETS, SECTIONS, LineSection, Settings
-from ctid.config.values import bare_number
+from ctid.config.values import Address, bare_number
 from ctid.config.wording import near, plain, shown
+from ctid.tls import TlsFault
 
 DEFAULT_PATH = Path("/etc/ctid/ctid.toml")
 _POLICY = ("routing", "lines")
@@ -46,15 +47,20 @@ def load(path: Path = DEFAULT_PATH, env: Mapping[str, str] = os.environ, *, pbx:
                 known.pop(f"{key}_file", None)
                 known.pop(key.removesuffix("_file"), None)
                 known[key] = value
+    _credentials(data, env)
     _read_secrets(data, faults, warnings, pbx=pbx)
+    faults += _unsealed(data, faults)
     _default_database(data)
     faults += _duplicates(data)
     faults += _destinations(data)
+    faults += _untold(data)
     ami = data.get("ami", {})
     if pbx and isinstance(ami, dict) and "secret" not in ami and not any(f.startswith("ami.secret") for f in faults):
         faults.append("ami.secret: is missing; write the secret of ctid's user in manager.conf, or name a secret_file")
     faults += _callbacks(data, pbx=pbx and not any(fault.startswith("ami.originate_secret") for fault in faults))
     settings = _validated(data, given, faults)
+    if faults := _tls(settings, pbx=pbx):
+        raise ConfigurationFaults(tuple(faults))
     return settings.warned((*warnings, *_doubts(settings)))
 
 
@@ -83,9 +89,46 @@ def _validated(data: Mapping[str, Any], given: Mapping[str, Any], faults: list[s
     return settings
 
 
+def _tls(settings: Settings, *, pbx: bool) -> list[str]:
+    """Certificates that cannot do, and those that nobody would look at: TLS that is only half turned on is plain text.
+
+    The web's own are tried by ``ctid web``: others need not be able to read its key.
+    """
+    ami, mqtt, web = settings.ami, settings.mqtt, settings.web
+    faults: list[str] = []
+    if ami.ca_file is not None and not ami.tls:
+        faults.append("ami.ca_file: is for TLS, which is off; write tls = true and the PBX's TLS port, or leave it out")
+    if not mqtt.url.tls and (mqtt.ca_file or mqtt.cert_file or mqtt.key_file):
+        faults.append("mqtt.url: begins with mqtt://, which is no TLS; write mqtts://, or leave the certificates out")
+    for section, cert_file, key_file in (("mqtt", mqtt.cert_file, mqtt.key_file), ("web", web.cert_file, web.key_file)):
+        if key_file is not None and cert_file is None:
+            faults.append(f"{section}.key_file: stands without cert_file; name the certificate, too")
+    if web.cert_file is not None and not web.url.startswith("https://"):
+        faults.append("web.url: must begin with https:// where cert_file is set; write the address people open")
+    for secured in (ami.secured if pbx else None, mqtt.secured):
+        try:
+            if secured is not None:
+                secured.context()
+        except TlsFault as fault:
+            faults.append(str(fault))
+    return faults
+
+
 def _doubts(settings: Settings) -> list[str]:
     """What is right, but hardly meant so."""
     warnings: list[str] = []
+    if not settings.ami.tls and not _loopback(settings.ami.host):
+        warnings.append(
+            "ami.tls: is off though the PBX is on another host; turn it on, or what is said can be heard and changed"
+        )
+    if not settings.mqtt.url.tls and not _loopback(settings.mqtt.url.host):
+        warnings.append("mqtt.url: is without TLS though the broker is on another host; write mqtts://")
+    for section, keyed in (("mqtt", settings.mqtt), ("web", settings.web)):
+        key = "cert_file" if keyed.key_file is None else "key_file"  # one file may hold both
+        if (file := getattr(keyed, key)) is not None and _open_to_all(file):
+            warnings.append(f"{section}.{key}: everyone may read the private key in it; chmod 640 it, its group ctid's")
+    if (database := _afar(settings.database.url.get_secret_value())) is not None:
+        warnings.append(f"database.url: does not check who {database} is; add sslmode=verify-full to it")
     if settings.routing.country is None:
         warnings.append(
             "routing.country: is not set; name it, or numbers written without + or 00 match only as written"
@@ -95,13 +138,48 @@ def _doubts(settings: Settings) -> list[str]:
         for line in settings.lines
         if _circle(settings.lines, line)
     ]
+    if not settings.lines:
+        warnings.append("lines: there is none; add [[lines]] with a name and numbers, or no call is routed")
+    return warnings + _listening(settings)
+
+
+def _listening(settings: Settings) -> list[str]:
+    """What of that concerns where pages and metrics are offered."""
+    warnings: list[str] = []
+    if not _loopback(settings.web.listen.host) and settings.web.url.startswith("http://"):
+        warnings.append(
+            "web.url: is without TLS though others are listened to; set cert_file, or put a proxy with TLS before it"
+        )
     if _loopback(urlsplit(settings.web.url).hostname or "") and not _loopback(settings.web.listen.host):
         warnings.append(
             "web.url: is a loopback address, while web.listen takes others' connections; set it to the address people open"
         )
-    if not settings.lines:
-        warnings.append("lines: there is none; add [[lines]] with a name and numbers, or no call is routed")
+    if _same(settings.web.listen, settings.metrics.listen):
+        warnings.append(
+            "metrics.listen: is web.listen's address, too; give it another port, or one of ctid run and ctid web does not start"
+        )
     return warnings
+
+
+def _same(one: Address, other: Address) -> bool:
+    """Whether two that listen would take the same port of one machine."""
+    everywhere = {"0.0.0.0", "::"} & {one.host, other.host}  # noqa: S104 - it is looked for, not listened to
+    return one.port == other.port != 0 and (one.host == other.host or bool(everywhere))
+
+
+def _afar(url: str) -> str | None:
+    """The host of a PostgreSQL whose certificate nobody checks though it is elsewhere."""
+    split = urlsplit(url)
+    if split.scheme.startswith("sqlite") or not split.hostname or _loopback(split.hostname):
+        return None
+    return None if parse_qs(split.query).get("sslmode") == ["verify-full"] else plain(split.hostname)
+
+
+def _open_to_all(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & 0o004)
+    except OSError:
+        return False  # who is to use it says so
 
 
 def _loopback(host: str) -> bool:
@@ -146,7 +224,9 @@ def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
                 data["lines"] = None
             if not isinstance(data["lines"], list):
                 del data["lines"]
-                faults.append(f'{name}: is no JSON array; write CTID_LINES=[{{"name": "sales", "numbers": ["4001"]}}]')
+                faults.append(
+                    f'{plain(name)}: is no JSON array; write CTID_LINES=[{{"name": "sales", "numbers": ["4001"]}}]'
+                )
         elif mark and section in SECTIONS:
             data.setdefault(section, {})[key] = value
         elif mark:
@@ -157,7 +237,7 @@ def _from_env(env: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
             for known in SECTIONS:
                 if section.removeprefix(f"{known}_") in keys(known):
                     right = variable(known, section.removeprefix(f"{known}_"))
-                    faults.append(f"{name}: lacks an underscore; write {right}")
+                    faults.append(f"{plain(name)}: lacks an underscore; write {right}")
     return data
 
 
@@ -187,6 +267,25 @@ def _read_secrets(data: Mapping[str, Any], faults: list[str], warnings: list[str
             faults.append(f"{name}: is no file of text; name a file with the secret as its only line")
 
 
+def _credentials(data: dict[str, Any], env: Mapping[str, str]) -> None:
+    """The recordings' key where systemd keeps it for this unit, unless the configuration says where else."""
+    recordings = data.setdefault("recordings", {})
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    if folder and isinstance(recordings, dict) and not {"key", "key_file"} & recordings.keys():
+        file = Path(folder) / "recordings-key"
+        if file.is_file():
+            recordings["key_file"] = str(file)
+
+
+def _unsealed(data: Mapping[str, Any], faults: list[str]) -> list[str]:
+    recordings = data.get("recordings", {})
+    wanted = isinstance(recordings, dict) and recordings.get("encrypt") in (True, "true", "True", "1")
+    if not wanted or "key" in recordings or any(fault.startswith("recordings.key") for fault in faults):
+        return []
+    mend = "make one by openssl rand -base64 32, and name its file as key_file or give it to the unit as recordings-key"
+    return [f"recordings.encrypt: needs a key; {mend}"]
+
+
 def _default_database(data: dict[str, Any]) -> None:
     state, database = data.get("state", {}), data.setdefault("database", {})
     if isinstance(state, dict) and isinstance(database, dict) and "url" not in database:
@@ -212,6 +311,16 @@ def _callbacks(data: Mapping[str, Any], *, pbx: bool) -> list[str]:
             f"lines[{calling[0]}].callback: needs [routing] country; name it, for only its own numbers are called back"
         )
     return faults
+
+
+def _untold(data: Mapping[str, Any]) -> list[str]:
+    """Lines that say how callers are to be told of the recording, and not by what: nobody would be told or asked."""
+    lines = data.get("lines")
+    return [
+        f"lines[{position}].consent_mode: tells nobody anything without consent; name the sound file, or leave it out"
+        for position, line in enumerate(lines if isinstance(lines, list) else [], 1)
+        if isinstance(line, dict) and "consent_mode" in line and "consent" not in line
+    ]
 
 
 def _duplicates(data: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,7 @@ from ctid.config.values import (
     Prefix,
     PromiseHours,
     ReadableFile,
+    SealingKeys,
     Secret,
     Sound,
     Special,
@@ -44,8 +45,11 @@ from ctid.config.values import (
 )
 from ctid.desk.promises import PROMISE_HOURS
 from ctid.domain.types import Line, Policy, Rule
+from ctid.tls import Tls
 
 DEFAULT_STATE = "/var/lib/ctid"
+
+RetentionDays = Annotated[int, Field(ge=1, le=36500)]
 
 
 class Section(BaseModel):
@@ -68,9 +72,17 @@ class Ami(Section):
     tls: bool = False
     ca_file: ReadableFile | None = None
 
+    @property
+    def secured(self) -> Tls | None:
+        """How TLS is spoken to the PBX; ``None`` where it is not."""
+        return Tls(section="ami", ca_file=self.ca_file) if self.tls else None
+
 
 class Database(Section):
+    """``journal_mib`` is what the journal in the state directory may take at most, while the database is away."""
+
     url: DatabaseUrl
+    journal_mib: Annotated[int, Field(ge=1, le=65536)] = 64
 
 
 class State(Section):
@@ -78,20 +90,46 @@ class State(Section):
 
 
 class Mqtt(Section):
-    """``node`` is this daemon's name at the broker, of its client id and of its status topic: each daemon has its own."""
+    """``node`` is this daemon's name at the broker, of its client id and of its status topic: each daemon has its own.
+
+    ``prefix`` stands before every topic, where several PBXs share the broker: each has its own.
+    """
 
     url: BrokerUrl = Broker(host="127.0.0.1", port=1883, tls=False)
     username: Text | None = None
     password: Secret | None = None
     ca_file: ReadableFile | None = None
+    cert_file: ReadableFile | None = None
+    key_file: ReadableFile | None = None
     node: Word | None = None
+    prefix: Word | None = None
+
+    def topic(self, name: str) -> str:
+        """The broker's name of what is ``name`` to ctid: a topic, or a pattern of topics."""
+        return name if self.prefix is None else f"{self.prefix}/{name}"
+
+    def name(self, topic: str) -> str:
+        """What the broker's ``topic`` is to ctid."""
+        return topic if self.prefix is None else topic.removeprefix(f"{self.prefix}/")
+
+    @property
+    def secured(self) -> Tls | None:
+        """How TLS is spoken to the broker; ``None`` where it is not."""
+        if not self.url.tls:
+            return None
+        return Tls(section="mqtt", ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file)
 
 
 class Web(Section):
-    """``url`` is the address people open, without a slash at its end; links in pops begin with it."""
+    """``url`` is the address people open, without a slash at its end; links in pops begin with it.
+
+    With ``cert_file`` ctid speaks TLS itself; ``key_file`` is ``None`` where the one file holds both.
+    """
 
     listen: Listen = Address(host="127.0.0.1", port=8080)
     url: WebUrl = "http://127.0.0.1:8080"
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
 class Routing(Section):
@@ -138,6 +176,9 @@ class LineSection(Section):
     owner_from_outside: bool = True
     callback: bool = False
     callback_sound: Sound | None = None
+    retention_days: RetentionDays | None = None
+    consent: Sound | None = None
+    consent_mode: Literal["announce", "ask"] = "announce"
 
 
 class Desk(Section):
@@ -150,10 +191,24 @@ class Desk(Section):
 
 
 class Recordings(Section):
-    """``retention_days`` is ``None`` to keep recordings for ever."""
+    """``retention_days`` is ``None`` to keep recordings for ever; a line's and a customer's own go before it.
+
+    ``encrypt`` seals them once they are measured, by the first of the keys in ``key``; all of these open them.
+    ``retention_at`` is the local time at which those past their time are erased; ``pause_seconds`` is how long a pause lasts
+    at most.
+    """
 
     root: Folder = Path("/var/spool/asterisk/monitor")
-    retention_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    retention_days: RetentionDays | None = None
+    retention_at: LocalTime = time(2, 30)
+    encrypt: bool = False
+    key: SealingKeys | None = None
+    pause_seconds: Annotated[float, Field(ge=1, le=3600)] = 120.0
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that open sealed recordings, in base64; the first seals."""
+        return [] if self.key is None else self.key.get_secret_value().split()
 
 
 class Cel(Section):
@@ -216,7 +271,13 @@ class Settings(Section):
         inside = urlsplit(self.database.url.get_secret_value()).password
         kept = (self.ami.secret, self.ami.originate_secret, self.mqtt.password)
         clear = [secret.get_secret_value() for secret in kept if secret is not None]
+        clear += self.recordings.keys
         return tuple(clear + ([inside] if inside else []))
+
+    @property
+    def journal(self) -> Path:
+        """Where what waits for the database is kept on disk."""
+        return self.state.directory / "journal"
 
     @property
     def calls_back(self) -> bool:
@@ -227,6 +288,11 @@ class Settings(Section):
     def originates(self) -> bool:
         """Whether there is a second AMI user, by which ctid makes calls."""
         return self.ami.originate_secret is not None
+
+    @property
+    def line_retention(self) -> dict[str, int]:
+        """The days that lines keep their recordings, of those that say so."""
+        return {line.name: line.retention_days for line in self.lines if line.retention_days is not None}
 
     def policy(self) -> Policy:
         """The figures the core routes by."""
@@ -246,6 +312,7 @@ class Settings(Section):
             callback_expires_seconds=routing.callback_expires_seconds,
             callback_most=routing.callback_most,
             originates=self.originates,
+            pause_seconds=self.recordings.pause_seconds,
         )
 
     def domain_lines(self) -> tuple[Line, ...]:
@@ -265,6 +332,8 @@ class Settings(Section):
                 priority=line.priority,
                 callback=line.callback,
                 callback_sound=line.callback_sound,
+                consent=line.consent,
+                consent_asked=line.consent_mode == "ask",
                 hours=line.hours,
                 holidays=(self.routing.holidays if line.hours else ()) + line.holidays,
                 special_hours=line.special_hours,
@@ -280,4 +349,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
 } | {"lines": LineSection}
 
 #: The keys that may be given as ``KEY_file``, a file with the secret as its only line.
-SECRETS = (("ami", "secret"), ("ami", "originate_secret"), ("mqtt", "password"), ("database", "url"))
+SECRETS = (
+    ("ami", "secret"),
+    ("ami", "originate_secret"),
+    ("mqtt", "password"),
+    ("database", "url"),
+    ("recordings", "key"),
+)

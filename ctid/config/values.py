@@ -6,6 +6,8 @@ that may have one inside.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import zoneinfo
 from dataclasses import dataclass
@@ -80,6 +82,18 @@ def _database_url(value: SecretStr) -> SecretStr:
     scheme, mark, _ = value.get_secret_value().partition("://")
     if not mark or scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         raise ValueError("is no database ctid knows; write sqlite:////PATH/FILE or postgresql://USER@HOST/NAME")
+    return value
+
+
+def _sealing_keys(value: SecretStr) -> SecretStr:
+    """Keys of 32 bytes in base64, each on a line of its own; never part of a message."""
+    for number, word in enumerate(value.get_secret_value().split(), 1):
+        try:
+            fine = len(base64.b64decode(word, validate=True)) == 32
+        except binascii.Error:
+            fine = False
+        if not fine:
+            raise ValueError(f"its key {number} is not 32 bytes in base64; make one by: openssl rand -base64 32")
     return value
 
 
@@ -302,6 +316,7 @@ Folder = Annotated[Path, AfterValidator(_absolute)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Listen = Annotated[Address, PlainValidator(_address)]
 BrokerUrl = Annotated[Broker, PlainValidator(_broker)]
+SealingKeys = Annotated[SecretStr, AfterValidator(_sealing_keys)]
 DatabaseUrl = Annotated[Secret, AfterValidator(_database_url)]
 WebUrl = Annotated[Text, AfterValidator(_web_url)]
 Timezone = Annotated[Text, AfterValidator(_timezone)]

@@ -20,15 +20,27 @@ LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resync:
-    """The PBX's state at ``at`` by its clock, and what CEL says happened since it was last seen; ``None``: there is no CEL."""
+    """The PBX's state at ``at`` by its clock, and what CEL says happened since it was last seen; ``None``: there is no CEL.
+
+    ``seen_at`` is when that was, for who stood by and remembers it.
+    """
 
     at: float
     snapshot: Snapshot
     gap: list[Event] | None
+    seen_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """The PBX's state at ``at`` by its clock, for a daemon that stands by."""
+
+    at: float
+    snapshot: Snapshot
 
 
 #: A batch of live messages, the PBX's state after a login, or one event from elsewhere.
-Item = list[Message] | Resync | Event
+Item = list[Message] | Resync | Follow | Event
 
 
 class Inbox:
@@ -39,6 +51,13 @@ class Inbox:
     def put(self, item: Item) -> None:
         self._items.append(item)
         self._news.set()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def empty(self) -> bool:
+        return not self._items
 
     @property
     def overrun(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ctid.config import Settings
+from ctid.daemon.child import answered
 
 log = structlog.get_logger(__name__)
 
@@ -57,28 +57,12 @@ class Nights:
         return day if day > known else None
 
     async def _compare(self, day: date) -> bool:
-        config = () if self._config is None else ("--config", str(self._config))
         began = time.monotonic()
         try:
-            child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "ctid", *config, "compare", "--date", day.isoformat(), "--json"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as error:  # no memory, no room for a process, ctid being installed anew
-            return _not_compared(day, str(error))
-        try:
-            out, err = await child.communicate()
-        finally:
-            if child.returncode is None:  # ctid stops: this night is made up for after the next start
-                child.kill()
-        try:
-            [found] = json.loads(out)
+            [found] = await answered(self._config, "compare", "--date", day.isoformat(), "--json")
             self._keep(day, found)
         except (ValueError, OSError) as error:
-            said = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            return _not_compared(day, said or str(error))
+            return _not_compared(day, str(error))
         for one in found["differences"][:LOGGED]:
             log.warning("ledger.differs", day=found["day"], call=one["call"], agent=one["agent"], says=one["says"])
         log.log(

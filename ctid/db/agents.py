@@ -1,6 +1,7 @@
 """Agents: the roster the core routes by, their states with a log, their PINs, and the lines of the configuration.
 
-Law: the log has no gaps: a state ends when the next begins. Saving a state again changes nothing.
+Law: the log has no gaps: a state ends when the next begins. Saving a state again changes nothing. The roster is one for all
+PBXs that share the books; where an agent sits, and the lines, are of each PBX for itself.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class Agents:
         """Every agent, disabled ones included, by id."""
         return await read(self._engine, _roster)
 
-    async def statuses(self) -> tuple[AgentStatus, ...]:
-        """The last state saved of each agent, by id."""
+    async def statuses(self, pbx: str) -> tuple[AgentStatus, ...]:
+        """The last state saved of each agent on this PBX, by id."""
+        query = select(agent_states).where(agent_states.c.pbx == pbx).order_by(agent_states.c.agent)
         async with reading(self._engine) as connection:
-            rows = (await connection.execute(select(agent_states).order_by(agent_states.c.agent))).all()
+            rows = (await connection.execute(query)).all()
         return tuple(
             AgentStatus(
                 agent=row.agent,
@@ -56,12 +58,12 @@ class Agents:
             for row in rows
         )
 
-    async def presences_since(self, since: float) -> list[tuple[AgentId, float, float]]:
-        """When agents were signed in, of the states that are over and reach past ``since``: (agent, from, until)."""
+    async def presences_since(self, pbx: str, since: float) -> list[tuple[AgentId, float, float]]:
+        """When agents were signed in there, of the states that are over and reach past ``since``: (agent, from, until)."""
         log = agent_state_changes
         query = (
             select(log.c.agent, log.c.since, log.c.until)
-            .where(log.c.state != AgentState.OFFLINE.value, log.c.until > instant(since))
+            .where(log.c.pbx == pbx, log.c.state != AgentState.OFFLINE.value, log.c.until > instant(since))
             .order_by(log.c.agent, log.c.since, log.c.id)
         )
         found: list[tuple[AgentId, float, float]] = []
@@ -74,11 +76,14 @@ class Agents:
                     found.append((agent, seconds(began), seconds(ended)))
         return found
 
-    async def save(self, statuses: Iterable[AgentStatus]) -> None:
-        """Keep the states in the order given, and log each change; an agent may come more than once."""
+    async def save(self, pbx: str, statuses: Iterable[AgentStatus], *, perhaps_again: bool = False) -> None:
+        """Keep the states on this PBX in the order given, and log each change; an agent may come more than once.
+
+        ``perhaps_again``: a try before may have done so already; what the log has is then left alone.
+        """
         asked = tuple(statuses)
         if asked:
-            await write(self._engine, lambda connection: _save(connection, asked))
+            await write(self._engine, lambda c: _save(c, pbx, _not_logged(c, pbx, asked) if perhaps_again else asked))
 
     async def check_pin(self, agent: AgentId, pin: str) -> bool:
         """Whether an enabled agent has that PIN. One who is unknown, disabled or without a PIN is refused as slowly."""
@@ -87,14 +92,15 @@ class Agents:
             stored = (await connection.execute(query)).scalar()
         return await secrets.pin_fits(stored, pin)
 
-    async def sync_lines(self, configured: Iterable[Line]) -> None:
-        """Make the table of lines that of the configuration; a line gone from it stays, marked so, for old calls."""
+    async def sync_lines(self, pbx: str, configured: Iterable[Line]) -> None:
+        """Make this PBX's lines those of the configuration; a line gone from it stays, marked so, for old calls."""
         async with writing(self._engine) as connection:
-            await connection.execute(update(lines).values(configured=False))
+            await connection.execute(update(lines).where(lines.c.pbx == pbx).values(configured=False))
             for line in configured:
-                row = {"name": line.name, "numbers": list(line.numbers), "configured": True}
+                row = {"pbx": pbx, "name": line.name, "numbers": list(line.numbers), "configured": True}
+                key = [lines.c.pbx, lines.c.name]
                 statement = upsert(connection, lines).values(row)
-                await connection.execute(statement.on_conflict_do_update(index_elements=[lines.c.name], set_=row))
+                await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=row))
 
 
 _PEOPLE = select(agents.c.id, agents.c.name, agents.c.phone, agents.c.code, agents.c.level, agents.c.enabled).order_by(
@@ -104,10 +110,18 @@ _SERVING = select(agent_lines.c.agent_id, agent_lines.c.line).order_by(agent_lin
 _PRESENT = (
     select(agent_state_changes)
     .where(
+        agent_state_changes.c.pbx == bindparam("pbx"),
         agent_state_changes.c.agent.in_(bindparam("agents", expanding=True)),
         agent_state_changes.c.until.is_(None),
     )
     .order_by(agent_state_changes.c.id)
+)
+_LOGGED = select(
+    agent_state_changes.c.agent, agent_state_changes.c.state, agent_state_changes.c.reason, agent_state_changes.c.since
+).where(
+    agent_state_changes.c.pbx == bindparam("pbx"),
+    agent_state_changes.c.agent.in_(bindparam("agents", expanding=True)),
+    agent_state_changes.c.since >= bindparam("since"),
 )
 _CLOSE = update(agent_state_changes).where(agent_state_changes.c.id == bindparam("of")).values(until=bindparam("ended"))
 _BEGIN = agent_state_changes.insert()
@@ -125,11 +139,26 @@ def _roster(connection: Connection) -> tuple[Agent, ...]:
     )
 
 
-def _save(connection: Connection, statuses: Sequence[AgentStatus]) -> None:
+def _not_logged(connection: Connection, pbx: str, statuses: Sequence[AgentStatus]) -> list[AgentStatus]:
+    """Those that the log does not have, and of each agent the present one, of which more may be known now."""
+    first = instant(min(status.since for status in statuses))
+    theirs = {"pbx": pbx, "agents": list({status.agent for status in statuses})}
+    logged = {tuple(row) for row in connection.execute(_LOGGED, {**theirs, "since": first})}
+    present = {(row.agent, row.state, row.reason, row.since) for row in connection.execute(_PRESENT, theirs)}
+    return [
+        s
+        for s in statuses
+        if (key := (s.agent, s.state.value, s.reason, instant(s.since))) not in logged or key in present
+    ]
+
+
+def _save(connection: Connection, pbx: str, statuses: Sequence[AgentStatus]) -> None:
+    if not statuses:
+        return
     last = {status.agent: status for status in statuses}
     present: dict[AgentId, dict[str, Any]] = {
         row.agent: {"id": row.id, "state": row.state, "reason": row.reason, "since": row.since}
-        for row in connection.execute(_PRESENT, {"agents": list(last)})
+        for row in connection.execute(_PRESENT, {"pbx": pbx, "agents": list(last)})
     }
     ended: list[dict[str, Any]] = []
     begun: list[dict[str, Any]] = []
@@ -145,6 +174,7 @@ def _save(connection: Connection, statuses: Sequence[AgentStatus]) -> None:
             else:
                 before["until"] = until
         present[status.agent] = {
+            "pbx": pbx,
             "agent": status.agent,
             "state": status.state.value,
             "reason": status.reason,
@@ -158,11 +188,12 @@ def _save(connection: Connection, statuses: Sequence[AgentStatus]) -> None:
         connection.execute(_CLOSE, ended)
     if begun:
         connection.execute(_BEGIN, begun)
-    connection.execute(upsert_all(connection, agent_states), [_row(status) for status in last.values()])
+    connection.execute(upsert_all(connection, agent_states), [_row(pbx, status) for status in last.values()])
 
 
-def _row(status: AgentStatus) -> dict[str, Any]:
+def _row(pbx: str, status: AgentStatus) -> dict[str, Any]:
     return {
+        "pbx": pbx,
         "agent": status.agent,
         "state": status.state.value,
         "since": instant(status.since),

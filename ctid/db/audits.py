@@ -22,7 +22,7 @@ Changes = Mapping[str, tuple[Any, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who writes, from where, and when. Without a user it is somebody at the command line."""
+    """Who writes, from where, and when. A name without ``user_id`` is an agent's at a telephone, or the command line's."""
 
     at: float
     user_id: int | None = None
@@ -77,10 +77,15 @@ class Audits:
         self._engine = engine
 
     async def add(
-        self, action: str, subject: str | None, by: Actor, context: Mapping[str, object] | None = None
+        self,
+        action: str,
+        subject: str | None,
+        by: Actor,
+        context: Mapping[str, object] | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """A row for what writes nothing else, like ``sign_in_refused``, or ``listen`` with the recording as ``subject``."""
-        await write(self._engine, lambda connection: note(connection, action, subject, by, context=context))
+        await write(self._engine, lambda connection: note(connection, action, subject, by, changes, context=context))
 
     async def deeds(
         self,

@@ -1,6 +1,6 @@
 """Callbacks as they are kept: what was promised to whom, and what became of it.
 
-Law: saving is idempotent; only the acting daemon saves, everyone reads.
+Law: saving is idempotent, and brings no number back that was erased; only the acting daemon saves, everyone reads.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import Row, Select, case, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ctid.db.calls import CHUNK
-from ctid.db.session import instant, maybe_instant, maybe_seconds, reading, seconds, upsert, writing
+from ctid.db.session import CHUNK, instant, maybe_instant, maybe_seconds, reading, seconds, upsert, writing
 from ctid.db.tables import callbacks, calls
-from ctid.domain.types import CallbackRecord, CallbackState, CallId, Direction
+from ctid.desk.scrubbing import GONE
+from ctid.domain.types import CallbackRecord, CallbackState, CallId, Consent, Direction
 
 
 class Callbacks:
@@ -29,7 +29,12 @@ class Callbacks:
                 row = _row(record)
                 statement = upsert(connection, callbacks).values(row)
                 key = [callbacks.c.pbx, callbacks.c.id]
-                await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=row))
+                gone = callbacks.c.number == GONE
+                kept = {
+                    column.name: case((gone, column), else_=row[column.name])
+                    for column in (callbacks.c.number, callbacks.c.dial)
+                }
+                await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=row | kept))
 
     async def open(self, pbx: str) -> tuple[CallbackRecord, ...]:
         """What this PBX still owes, in the order it was asked for."""
@@ -89,6 +94,7 @@ def _row(record: CallbackRecord) -> dict[str, Any]:
         "agent": record.agent,
         "ended_at": maybe_instant(record.ended_at),
         "why": record.why,
+        "consent": record.consent.value if record.consent is not None else None,
     }
 
 
@@ -112,4 +118,5 @@ def _record(row: Row[Any]) -> CallbackRecord:
         agent=row.agent,
         ended_at=maybe_seconds(row.ended_at),
         why=row.why,
+        consent=Consent(row.consent) if row.consent else None,
     )

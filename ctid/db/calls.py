@@ -1,22 +1,40 @@
 """The books on calls: saved whole, as often as they change, and read back as the same values.
 
 Law: saving is idempotent and takes nothing away that others added: ticket links are united, a closed recording stays
-closed. Only the daemon saves; everyone reads. Of a call under way that this store has saved before, only what changed since
-is written.
+closed. Nor does it bring back what was erased, however old the record is: whose a call was, the numbers rung in it, its
+recordings. Only the daemon saves; everyone reads. Of a call under way that this store has saved before, only what changed
+since is written.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, case, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ctid.db import audits
 from ctid.db.session import (
+    CHUNK,
     Engine,
     insert_for,
     insert_new,
@@ -33,11 +51,13 @@ from ctid.db.tables import (
     calls,
     decisions,
     legs,
+    recording_gaps,
     recording_tickets,
     recordings,
     talks,
     tickets,
 )
+from ctid.desk.scrubbing import GONE
 from ctid.domain.announcing import Stay
 from ctid.domain.types import (
     AgentId,
@@ -45,9 +65,12 @@ from ctid.domain.types import (
     CallRecord,
     Candidate,
     Certainty,
+    Consent,
     Decision,
     Direction,
     Diversion,
+    Gap,
+    GapEnd,
     LegId,
     LegRecord,
     LegResult,
@@ -60,8 +83,8 @@ from ctid.domain.types import (
     Via,
 )
 
-#: Calls written or read by one statement: their keys stay far below any database's limit of parameters.
-CHUNK = 200
+#: What the audit calls a pause of a recording.
+PAUSE = "recording_paused"
 
 T = TypeVar("T")
 #: A call's pbx and id.
@@ -134,11 +157,12 @@ class Calls:
 
     async def some(self, keys: Iterable[tuple[str, CallId]]) -> list[CallRecord]:
         """The calls of these PBXes and ids that the books know, the oldest first."""
-        wanted = sorted(set(keys))[:CHUNK]
-        if not wanted:
-            return []
-        query = select(calls).where(tuple_(calls.c.pbx, calls.c.id).in_(wanted))
-        return await self._read(query.order_by(calls.c.started_at, calls.c.id))
+        wanted = sorted(set(keys))
+        found: list[CallRecord] = []
+        for start in range(0, len(wanted), CHUNK):
+            of_these = tuple_(calls.c.pbx, calls.c.id).in_(wanted[start : start + CHUNK])
+            found += await self._read(select(calls).where(of_these))
+        return sorted(found, key=lambda call: (call.started_at, call.id))
 
     async def unfinished(self) -> list[CallRecord]:
         """The calls that have not ended as far as the books know, the oldest first."""
@@ -163,12 +187,13 @@ class Calls:
             raise SeveralCalls(id_or_prefix, found)
         return found[0]
 
-    async def talks_since(self, since: float) -> list[tuple[AgentId, LegId, float, float]]:
-        """Customer talk of ended calls that reaches past ``since``: (agent, leg, started_at, ended_at)."""
+    async def talks_since(self, pbx: str, since: float) -> list[tuple[AgentId, LegId, float, float]]:
+        """Customer talk of ended calls there that reaches past ``since``: (agent, leg, started_at, ended_at)."""
         query = (
             select(talks.c.agent, talks.c.leg_id, talks.c.started_at, talks.c.ended_at)
             .join(calls, and_(calls.c.pbx == talks.c.pbx, calls.c.id == talks.c.call_id))
             .where(
+                talks.c.pbx == pbx,
                 talks.c.ended_at > instant(since),
                 talks.c.customer,
                 talks.c.agent.is_not(None),
@@ -220,6 +245,43 @@ class Calls:
         async with reading(self._engine) as connection:
             return [(row[0], row[1]) for row in await connection.execute(query)]
 
+    async def unread(self, pbx: str, since: float, *, limit: int) -> list[CallRecord]:
+        """Calls that are over and began since then (Unix seconds) with a recording nobody could read, the newest first."""
+        nobody_read = (
+            select(recordings.c.id)
+            .where(recordings.c.pbx == calls.c.pbx, recordings.c.call_id == calls.c.id, _UNREAD)
+            .exists()
+        )
+        query = (
+            select(calls)
+            .where(calls.c.pbx == pbx, calls.c.started_at >= instant(since), calls.c.ended_at.is_not(None), nobody_read)
+            .order_by(calls.c.started_at.desc(), calls.c.id.desc())
+            .limit(limit)
+        )
+        return await self._read(query)
+
+    async def has_recordings(self, pbx: str) -> bool:
+        """Whether any file of that PBX has ever been measured that is to be there still."""
+        there = (
+            recordings.c.pbx == pbx,
+            recordings.c.sha256.is_not(None),
+            recordings.c.state != RecordingState.ERASED.value,
+        )
+        async with reading(self._engine) as connection:
+            return await connection.scalar(select(recordings.c.id).where(*there).limit(1)) is not None
+
+    async def found(self, pbx: str, recording: RecordingRecord) -> None:
+        """What a file says that nobody could read before; of one that was read or erased meanwhile nothing changes."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                update(recordings)
+                .where(recordings.c.pbx == pbx, recordings.c.id == recording.id, _UNREAD)
+                .values(state=recording.state.value, seconds=recording.seconds, sha256=recording.sha256)
+            )
+
+        await write(self._engine, work)
+
     async def _read(self, query: Select[Any]) -> list[CallRecord]:
         async with reading(self._engine) as connection:
             rows = (await connection.execute(query)).all()
@@ -237,13 +299,25 @@ _NO_LEGS, _NO_DECISIONS = (
     table.delete().where(tuple_(table.c.pbx, table.c.call_id).in_(bindparam("calls", expanding=True)))
     for table in (legs, decisions)
 )
+#: Recordings that were not there, or could not be opened: of every other the digest is known.
+_UNREAD = and_(
+    recordings.c.state.in_((RecordingState.MISSING.value, RecordingState.DAMAGED.value)), recordings.c.sha256.is_(None)
+)
+_OF_ERASED, _GONE = (
+    select(*key).where(tuple_(*key[:2]).in_(bindparam("calls", expanding=True)), erased)
+    for key, erased in (
+        ((calls.c.pbx, calls.c.id), calls.c.erased),
+        ((legs.c.pbx, legs.c.call_id, legs.c.id), legs.c.party == GONE),
+    )
+)
 _KNOWN_TICKETS = select(tickets.c.id).where(tickets.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def _save(connection: Connection, changes: Sequence[tuple[CallRecord, CallRecord | None]]) -> None:
     """Write the records, each beside what the books have of it by this store's doing."""
     changes = [(record, before if before is not None and _grew(record, before) else None) for record, before in changes]
-    connection.execute(upsert_all(connection, calls), [_call_row(record) for record, _ in changes])
+    connection.execute(_upsert_calls(connection.dialect.name), [_call_row(record) for record, _ in changes])
+    changes = _without_erased(connection, changes)  # an erasure waits for these calls' rows now
     whole = [(record.pbx, record.id) for record, before in changes if before is None]
     if whole:
         connection.execute(_NO_LEGS, {"calls": whole})  # they take their talks along
@@ -259,6 +333,45 @@ def _save(connection: Connection, changes: Sequence[tuple[CallRecord, CallRecord
     if any(record.ticket_ids or record.recordings for record in linked):
         _put_recordings(connection, linked)
         _unite_links(connection, linked)
+
+
+@cache
+def _upsert_calls(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    statement = insert_for(dialect, calls)
+    kept = (calls.c.contact_id, calls.c.caller, calls.c.caller_name, calls.c.dialled)
+    changed = {
+        column.name: case((calls.c.erased, column), else_=statement.excluded[column.name])
+        if column in kept
+        else statement.excluded[column.name]
+        for column in calls.columns
+        if not column.primary_key and column is not calls.c.erased
+    }
+    return statement.on_conflict_do_update(index_elements=[calls.c.pbx, calls.c.id], set_=changed)
+
+
+def _without_erased(
+    connection: Connection, changes: Sequence[tuple[CallRecord, CallRecord | None]]
+) -> Sequence[tuple[CallRecord, CallRecord | None]]:
+    """The changes without the numbers that were erased: those rung in a call of theirs, and theirs in any other."""
+    rung = [(record.pbx, record.id) for record, _ in changes if any(leg.agent is None for leg in record.legs)]
+    if not rung:
+        return changes
+    theirs = {tuple(row) for row in connection.execute(_OF_ERASED, {"calls": rung})}
+    gone = {tuple(row) for row in connection.execute(_GONE, {"calls": rung})}
+    if not theirs and not gone:
+        return changes
+
+    def scrubbed(record: CallRecord) -> CallRecord:
+        key = (record.pbx, record.id)
+        return replace(
+            record,
+            legs=tuple(
+                replace(leg, party=GONE) if leg.agent is None and (key in theirs or (*key, leg.id) in gone) else leg
+                for leg in record.legs
+            ),
+        )
+
+    return [(scrubbed(record), before) for record, before in changes]
 
 
 def _grew(record: CallRecord, before: CallRecord) -> bool:
@@ -283,14 +396,58 @@ def _put_recordings(connection: Connection, records: Sequence[CallRecord]) -> No
     ]
     if rows:
         connection.execute(_upsert_recordings(connection.dialect.name), rows)
+    gaps = [
+        {
+            "pbx": record.pbx,
+            "recording_id": recording.id,
+            "position": position,
+            "started_at": instant(gap.started_at),
+            "until": instant(gap.until),
+            "ended_at": maybe_instant(gap.ended_at),
+            "agent": gap.agent,
+            "by_name": gap.by,
+            "ended": gap.ended.value if gap.ended is not None else None,
+            "cut": gap.cut,
+        }
+        for record in records
+        for recording in record.recordings
+        for position, gap in enumerate(recording.gaps)
+    ]
+    if gaps:
+        _tell_audit(connection, records)
+        connection.execute(upsert_all(connection, recording_gaps), gaps)
+
+
+def _tell_audit(connection: Connection, records: Sequence[CallRecord]) -> None:
+    """A row for each pause that the books do not have yet: what is not recorded was somebody's doing."""
+    paused = [(record, recording) for record in records for recording in record.recordings if recording.gaps]
+    keys = [(record.pbx, recording.id) for record, recording in paused]
+    had = {
+        (row.pbx, row.recording_id, row.position)
+        for row in connection.execute(
+            select(recording_gaps).where(tuple_(recording_gaps.c.pbx, recording_gaps.c.recording_id).in_(keys))
+        )
+    }
+    for record, recording in paused:
+        for position, gap in enumerate(recording.gaps):
+            if (record.pbx, recording.id, position) not in had:
+                audits.note(
+                    connection,
+                    PAUSE,
+                    recording.id,
+                    audits.Actor(at=gap.started_at, user_name=gap.by or gap.agent, agent=gap.agent),
+                    {"agent": (None, gap.agent)} if gap.agent is not None else None,
+                    context={"pbx": record.pbx, "call": record.id, "tickets": list(record.ticket_ids)},
+                )
 
 
 @cache
 def _upsert_recordings(dialect: str) -> postgresql.Insert | sqlite.Insert:
     statement = insert_for(dialect, recordings)
     new = statement.excluded
-    # A measured file is a fact: a record from before the measurement changes nothing but whose the recording is.
-    began = new.state == RecordingState.RECORDING.value
+    # A measured file is a fact: a record from before the measurement changes nothing but whose the recording is. What was
+    # erased stays so, whatever an older record says.
+    began = or_(new.state == RecordingState.RECORDING.value, recordings.c.state == RecordingState.ERASED.value)
     return statement.on_conflict_do_update(
         index_elements=[recordings.c.pbx, recordings.c.id],
         set_={
@@ -350,7 +507,8 @@ def _call_row(record: CallRecord) -> dict[str, Any]:
         "agent": record.agent,
         "owner": record.owner,
         "callback": record.callback,
-        "diversions": [[d.at, d.line, d.reason.value, d.to] for d in record.diversions],
+        "consent": record.consent.value if record.consent is not None else None,
+        "diversions": [_diversion_row(d) for d in record.diversions],
     }
 
 
@@ -440,9 +598,14 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
     files = await parts(recordings, recordings.c.id)
     file_keys = [(row.pbx, row.id) for row in files]
     tickets_of_files = _by_key(await connection.execute(_TICKETS_OF_RECORDINGS, {"keys": file_keys}))
+    gaps_of: dict[tuple[str, str], list[Gap]] = defaultdict(list)
+    of_files = tuple_(recording_gaps.c.pbx, recording_gaps.c.recording_id).in_(file_keys)
+    for row in await connection.execute(select(recording_gaps).where(of_files).order_by(recording_gaps.c.position)):
+        gaps_of[row.pbx, row.recording_id].append(_gap(row))
     recordings_of: dict[tuple[str, str], list[RecordingRecord]] = defaultdict(list)
     for row in files:
-        recordings_of[row.pbx, row.call_id].append(_recording(row, tickets_of_files[row.pbx, row.id]))
+        key = row.pbx, row.id
+        recordings_of[row.pbx, row.call_id].append(_recording(row, tickets_of_files[key], gaps_of[key]))
     tickets_of = _by_key(await connection.execute(_TICKETS_OF_CALLS, {"keys": keys}))
     return [
         CallRecord(
@@ -464,16 +627,27 @@ async def _whole(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[
             agent=row.agent,
             owner=row.owner,
             callback=row.callback,
+            consent=Consent(row.consent) if row.consent else None,
             ticket_ids=tuple(tickets_of[key]),
             legs=tuple(legs_of[key]),
             recordings=tuple(recordings_of[key]),
             decisions=tuple(decisions_of[key]),
-            diversions=tuple(
-                Diversion(at=at, line=line, reason=Outcome(reason), to=to) for at, line, reason, to in row.diversions
-            ),
+            diversions=tuple(_diversion(written) for written in row.diversions),
         )
         for row, key in zip(rows, keys, strict=True)
     ]
+
+
+def _diversion_row(diversion: Diversion) -> list[Any]:
+    """Four values, as ever; where a supervisor did it a fifth, by whom."""
+    if diversion.reason is not None:
+        return [diversion.at, diversion.line, diversion.reason.value, diversion.to]
+    return [diversion.at, diversion.line, None, diversion.to, diversion.by]
+
+
+def _diversion(written: Sequence[Any]) -> Diversion:
+    at, line, reason, to, *by = written
+    return Diversion(at=at, line=line, reason=Outcome(reason) if reason else None, to=to, by=by[0] if by else None)
 
 
 def _links_of(links: Table, key: str) -> Select[Any]:
@@ -499,7 +673,9 @@ def _by_key(rows: Iterable[Any]) -> dict[tuple[str, str], list[str]]:
 
 def _stay(row: Row[Any]) -> Stay:
     """On the line they are, or were last, on. What an overflow answered was no agent's answer."""
-    came = max([seconds(row.started_at), *(at for at, _, _, to in row.diversions if to == f"line-{row.line}")])
+    came = max(
+        [seconds(row.started_at), *(d.at for d in map(_diversion, row.diversions) if d.to == f"line-{row.line}")]
+    )
     by_agent = row.agent is not None and row.outcome not in (Outcome.OVERFLOW.value, Outcome.CLOSED.value)
     return Stay(
         line=row.line,
@@ -550,7 +726,19 @@ def _decision(row: Row[Any]) -> Decision:
     )
 
 
-def _recording(row: Row[Any], ticket_ids: list[str]) -> RecordingRecord:
+def _gap(row: Row[Any]) -> Gap:
+    return Gap(
+        started_at=seconds(row.started_at),
+        until=seconds(row.until),
+        ended_at=maybe_seconds(row.ended_at),
+        agent=row.agent,
+        by=row.by_name,
+        ended=GapEnd(row.ended) if row.ended else None,
+        cut=row.cut,
+    )
+
+
+def _recording(row: Row[Any], ticket_ids: list[str], gaps: list[Gap]) -> RecordingRecord:
     return RecordingRecord(
         id=row.id,
         path=row.path,
@@ -558,4 +746,5 @@ def _recording(row: Row[Any], ticket_ids: list[str]) -> RecordingRecord:
         seconds=row.seconds,
         sha256=row.sha256,
         ticket_ids=tuple(ticket_ids),
+        gaps=tuple(gaps),
     )

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from ctid.db import search
 from ctid.db.audits import Actor, note
 from ctid.db.customers import CustomerDraft, add_customer, begins, customer_named, customers_like, refuse_alike
 from ctid.db.files import FileKind, Match, NoSuchFile, StaleFile, Why, living, next_id
+from ctid.db.holds import calls_of_tickets, none_taken_out
 from ctid.db.session import Engine, instant, maybe_seconds, read, write
-from ctid.db.tables import contact_numbers, contacts, customers, posts
+from ctid.db.tables import calls, contact_numbers, contacts, customers, posts, tickets
 from ctid.desk import likeness
 
 #: A customer's people held against a new name.
@@ -186,7 +188,8 @@ class Contacts:
     ) -> ContactFile:
         """The file as the form says; what is said of the present post corrects it, nobody has moved.
 
-        Raises ``NoSuchFile``, ``StaleFile``, and ``LooksAlike`` for a new name or customer.
+        Raises ``NoSuchFile``, ``StaleFile``, ``LooksAlike`` for a new name or customer, and ``CallUnderHold`` for a customer by
+        which calls would not be under a legal hold any more: a move keeps them there.
         """
 
         def work(connection: Connection) -> ContactFile:
@@ -205,10 +208,13 @@ class Contacts:
                 "notes": draft.notes,
                 "version": version + 1,
             }
-            _change(connection, key, version, values)
-            present = (posts.c.contact_id == key) & posts.c.until.is_(None)
-            connection.execute(update(posts).where(present).values(place))
-            keep_posts(connection, [key], instant(by.at))
+            theirs = select(contacts.c.id).where(or_(contacts.c.id == key, contacts.c.merged_into == key))
+            known = or_(calls.c.contact_id.in_(theirs), calls_of_tickets(tickets.c.contact_id.in_(theirs)))
+            with none_taken_out(connection, known) if customer_id != before.customer_id else nullcontext():
+                _change(connection, key, version, values)
+                present = (posts.c.contact_id == key) & posts.c.until.is_(None)
+                connection.execute(update(posts).where(present).values(place))
+                keep_posts(connection, [key], instant(by.at))
             search.index(connection, search.Kind.CONTACT, key)
             note(connection, "contact_changed", key, by)
             return contact_of(connection, key)

@@ -152,7 +152,7 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]
             if "end of data" in str(error):
                 yield begins, "a quote is opened and never closed"
                 return
-            yield begins, f"is not CSV: {error}"
+            yield begins, "is not CSV: " + str(error).replace("\t", "tab")
 
 
 def _columns(

@@ -213,12 +213,12 @@ class Desks:
             query = listed().where(theirs).order_by(tickets.c.created_at.desc(), tickets.c.id.desc()).limit(limit)
             return [listed_from(row) for row in await connection.execute(query)]
 
-    async def last_phone(self, agent: AgentId) -> str | None:
-        """Where the agent last sat."""
+    async def last_phone(self, agent: AgentId, pbx: str) -> str | None:
+        """Where the agent last sat on this PBX."""
         log = agent_state_changes
         query = (
             select(log.c.phone)
-            .where(log.c.agent == agent, log.c.phone.is_not(None))
+            .where(log.c.pbx == pbx, log.c.agent == agent, log.c.phone.is_not(None))
             .order_by(log.c.since.desc(), log.c.id.desc())
             .limit(1)
         )

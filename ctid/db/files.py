@@ -1,7 +1,8 @@
 """What customers' and contacts' files have in common: free ids, redirects, what looks alike.
 
-Law: a file is never deleted. One that was merged stays as a redirect to the living file, in one step (``merged_into``), however
-many merges there were. Each write has its row in the audit, in the same transaction.
+Law: a file is never deleted, but with the person whose it is (``erasure``). One that was merged stays as a redirect to the
+living file, in one step (``merged_into``), however many merges there were. Each write has its row in the audit, in the same
+transaction.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from ctid.db.cells import BadCell, Cells
 from ctid.db.contacts import keep_posts
 from ctid.db.csvfile import CsvLines, Line, lines_in, read_lines
 from ctid.db.customers import keep_pairs
+from ctid.db.holds import held_tickets
 from ctid.db.numbers import normalise
 from ctid.db.session import Engine, reading, upsert, write
 from ctid.db.tables import agent_lines, agents, contact_numbers, contacts, customers, tickets
@@ -76,12 +77,16 @@ class _Row:
 
 @dataclass(slots=True, kw_only=True)
 class _Known:
-    """What is in the database already: ids, the agents' PIN hashes and codes, the contacts' customers."""
+    """What is in the database already: ids, the agents' PIN hashes and codes, the contacts' customers.
+
+    ``held_by`` says of tickets with calls under legal hold which columns hold them.
+    """
 
     ids: dict[Kind, set[str]] = field(default_factory=dict)
     pins: dict[str, str | None] = field(default_factory=dict)
     agent_of_code: dict[str, str] = field(default_factory=dict)
     customers_of: dict[str, str | None] = field(default_factory=dict)
+    held_by: dict[str, dict[str, str]] = field(default_factory=dict)
     merged: dict[Kind, dict[str, str]] = field(default_factory=lambda: {kind: {} for kind in Kind})
 
 
@@ -175,6 +180,7 @@ async def _known(engine: Engine) -> _Known:
                 known.agent_of_code[row.code] = row.id
         for contact in await connection.execute(select(contacts.c.id, contacts.c.customer_id)):
             known.customers_of[contact.id] = contact.customer_id
+        known.held_by = await connection.run_sync(held_tickets)
         for kind, table in ((Kind.CUSTOMERS, customers), (Kind.CONTACTS, contacts)):
             taken_up = select(table.c.id, table.c.merged_into).where(table.c.merged_into.is_not(None))
             known.merged[kind] = {row.id: row.merged_into for row in await connection.execute(taken_up)}
@@ -290,6 +296,11 @@ def _ticket(cell: Cells, known: _Known, site: Site) -> _Row:
         values["contact_id"] = _living(cell, "contact_id", known, Kind.CONTACTS, "contact")
         if values.get("customer_id") is None and values["contact_id"] is not None:
             values["customer_id"] = known.customers_of[values["contact_id"]]
+    for column, holder in known.held_by.get(values["id"], {}).items():
+        if values.get(column, holder) != holder:
+            raise BadCell(
+                f"{column}: calls of this ticket are under legal hold by {holder}; lift it first, or leave it so"
+            )
     if "owner" in cell:
         values["owner"] = cells.reference(cell, "owner", known.ids[Kind.AGENTS], "agent")
     if "category" in cell:

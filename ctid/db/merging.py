@@ -1,8 +1,8 @@
 """Two files made one: what would move is shown first, then all of it moves in one transaction.
 
 Law: nothing is deleted. The file that was taken up stays as a redirect; no redirect leads to another, so there are no circles.
-What the living file does not say is taken from the other; what both say is the living one's, notes are kept of both. Calls keep
-the id they were saved with and stand in the living file's line of time.
+What the living file does not say is taken from the other; what both say is the living one's, notes are kept of both, and
+recordings for the longer of the two's days. Calls keep the id they were saved with and stand in the living file's line of time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ctid.db.audits import Actor, note
 from ctid.db.contacts import keep_posts
 from ctid.db.customers import CUSTOMER, customers_alike, keep_pairs
 from ctid.db.files import TABLES, FileKind, Match, NoSuchFile, StaleFile, Why
+from ctid.db.retention import Kept
 from ctid.db.session import Engine, insert_for, instant, read, write
 from ctid.db.tables import contact_numbers, contacts, customers, files_apart, posts, site_visits, tickets
 
@@ -25,6 +26,9 @@ LONGEST_NOTES = 10_000
 LOOKED_AT = 50
 SUSPECTS = 50
 MOST_SEVERAL = 1000
+#: The days that stand for ever: no more can be set.
+_LONGEST = 36_500
+_FOR_EVER = Kept(days=None, lines={})
 
 _Row = Row[*tuple[Any, ...]]
 
@@ -54,8 +58,11 @@ class MergeFault(ValueError):  # noqa: N818 - it is an answer
 
 
 class Merging:
-    def __init__(self, engine: Engine) -> None:
+    """``site`` says how long recordings are kept of customers that have no days of their own."""
+
+    def __init__(self, engine: Engine, site: Kept = _FOR_EVER) -> None:
         self._engine = engine
+        self._site = site
 
     async def preview(self, kind: FileKind, key: str, into: str) -> tuple[Side, Side]:
         """Both files and what each holds; raises ``NoSuchFile`` and ``MergeFault``."""
@@ -76,8 +83,10 @@ class Merging:
             gone, kept = _two(connection, kind, key, into)
             if (gone.version, kept.version) != versions:
                 raise StaleFile
-            move = _move_customer if kind is FileKind.CUSTOMER else _move_contact
-            move(connection, gone, kept, by)
+            if kind is FileKind.CUSTOMER:
+                _move_customer(connection, gone, kept, self._site)
+            else:
+                _move_contact(connection, gone, kept, by)
             table = TABLES[kind]
             redirected = (table.c.id == key) | (table.c.merged_into == key)
             connection.execute(update(table).where(redirected).values(merged_into=into, version=table.c.version + 1))
@@ -183,12 +192,32 @@ def _filled(gone: _Row, kept: _Row, names: tuple[str, ...]) -> dict[str, Any]:
     return values | {"notes": "\n".join(dict.fromkeys(notes))[:LONGEST_NOTES] or None, "version": kept.version + 1}
 
 
-def _move_customer(connection: Connection, gone: _Row, kept: _Row, _by: Actor) -> None:
+def _move_customer(connection: Connection, gone: _Row, kept: _Row, site: Kept) -> None:
     _hang_on(connection, FileKind.CUSTOMER, gone.id, kept.id)
     values = _filled(gone, kept, ("address",))
+    values["retention_days"] = _longer(gone.retention_days, kept.retention_days, site)
+    values |= _held(gone, kept)
     values["kind"] = CUSTOMER if CUSTOMER in (gone.kind, kept.kind) else kept.kind
     connection.execute(update(customers).where(customers.c.id == kept.id).values(values))
     keep_pairs(connection, [(gone.id, "")])  # it is found no more
+
+
+def _longer(one: int | None, other: int | None, site: Kept) -> int | None:
+    """The days for both, so that of neither anything is erased earlier; ``None`` is as long as the site and its lines say."""
+    if one is None or other is None:
+        days = other if one is None else one
+        rest = [_LONGEST if of is None else of for of in (site.days, *site.lines.values())]
+        return None if days is None or days <= min(rest) else max(days, *rest)
+    return max(one, other)
+
+
+def _held(gone: _Row, kept: _Row) -> dict[str, Any]:
+    """A hold on either holds both, since the earlier of the two; nobody lifts one by merging."""
+    held = sorted((row for row in (gone, kept) if row.hold_reason is not None), key=lambda row: row.held_since)
+    if not held:
+        return {}
+    reasons = "; ".join(dict.fromkeys(row.hold_reason for row in held))[:LONGEST_NOTES]
+    return {"hold_reason": reasons, "held_by": held[0].held_by, "held_since": held[0].held_since}
 
 
 def _move_contact(connection: Connection, gone: _Row, kept: _Row, by: Actor) -> None:

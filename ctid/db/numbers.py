@@ -101,7 +101,7 @@ def dialled(
     if international or country is None:
         return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     made = re.sub(r"\D", "", phonenumbers.format_out_of_country_calling_number(parsed, country.upper()))
-    return None if here and _leaves(made, country) else made
+    return None if len(made) < SHORTEST or (here and _leaves(made, country)) else made
 
 
 def _leaves(digits: str, country: str | None) -> bool:
@@ -118,6 +118,15 @@ def written(number: str) -> tuple[str, ...]:
         return (number,)
     dialled = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
     return number, re.sub(r"\D", "", dialled), phonenumbers.national_significant_number(parsed)
+
+
+def arrivals(raw: str, country: str | None, outside_prefix: str | None = None) -> tuple[str, ...]:
+    """How a trunk may write a number of the site's own: ``raw`` itself first, and whatever else ``normalise`` takes for it."""
+    meant = normalise(raw, country, outside_prefix)
+    if meant is None:
+        return (raw,)
+    ways = (*written(meant), "00" + meant.removeprefix("+"))
+    return tuple(dict.fromkeys((raw, *(way for way in ways if normalise(way, country, outside_prefix) == meant))))
 
 
 def _international(digits: str) -> str:

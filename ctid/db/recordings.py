@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, and_, or_, select, tuple_
 
-from ctid.db.session import Engine, reading, seconds
-from ctid.db.tables import audit, legs, recording_tickets, recordings, tickets
+from ctid.db.session import Engine, instant, reading, seconds
+from ctid.db.tables import audit, calls, legs, recording_tickets, recordings, tickets
 from ctid.domain.types import AgentId, CallId, RecordingState
 
 #: What the audit calls a listen.
 LISTEN = "listen"
+#: So long after a call nobody measures its recording any more: ctid was away, or the PBX was.
+_MEASURED = timedelta(days=1)
 #: Of one page; more recordings than these are nobody's to hear there.
 MOST = 500
 
@@ -47,6 +50,12 @@ class Listen:
     user: str | None
     recording: str
     address: str | None
+
+
+def closed(now: float) -> ColumnElement[bool]:
+    """Whether a row of ``recordings`` joined to its ``calls`` is of a file that nothing writes any more."""
+    measured = recordings.c.state != RecordingState.RECORDING.value
+    return and_(calls.c.ended_at.is_not(None), or_(measured, calls.c.ended_at < instant(now) - _MEASURED))
 
 
 class Recordings:
@@ -110,6 +119,20 @@ class Recordings:
             )
             for row in rows.values()
         }
+
+    async def paths(self, pbx: str, now: float) -> list[str]:
+        """Where the files of that PBX lie that are there by the books, of calls that are over; ``now`` in Unix seconds."""
+        query = (
+            select(recordings.c.path)
+            .join(calls, (calls.c.pbx == recordings.c.pbx) & (calls.c.id == recordings.c.call_id))
+            .where(
+                recordings.c.pbx == pbx,
+                recordings.c.state.not_in((RecordingState.MISSING.value, RecordingState.ERASED.value)),
+                closed(now),
+            )
+        )
+        async with reading(self._engine) as connection:
+            return list(await connection.scalars(query))
 
     async def listens(self, recording_ids: Collection[str], *, limit: int) -> list[Listen]:
         """Who listened to any of these, the newest first."""

@@ -2,7 +2,7 @@
 
 Law: one transaction; whoever talked in the call, or has its ticket, may: with a ticket goes the right to hear what was said.
 Whom it only rang may say who the caller is, and move a call that nobody answered. A contact goes to the call, and to the
-ticket that was opened for it where nobody named one there.
+ticket that was opened for it where nobody named one there; none takes a call out of a legal hold.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from ctid.db import search
 from ctid.db.callers import file_of
 from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.holds import calls_of_tickets, none_taken_out
 from ctid.db.session import Engine, instant, write
 from ctid.db.tables import call_tickets, calls, contacts, legs, tickets
 from ctid.db.ticket_rows import put_steps
@@ -66,7 +67,8 @@ class Relinking:
     ) -> Relinked:
         """Give the call and its recordings to a ticket (or a ``new`` one) of the agent's choice, and a contact.
 
-        Raises ``NoSuchCall``, ``NotTheirCall``, ``NoSuchTicket`` or ``NoSuchContact``, and has then changed nothing.
+        Raises ``NoSuchCall``, ``NotTheirCall``, ``CallUnderHold``, ``NoSuchTicket`` or ``NoSuchContact``, and has then
+        changed nothing.
         """
 
         def work(connection: Connection) -> tuple[CallId, Ticket | None, CallerFile | None]:
@@ -76,7 +78,10 @@ class Relinking:
                 raise NotTheirCall
             customer_id, file = call.customer_id, None
             if contact_id is not None:
-                customer_id = _give_contact(connection, call, contact_id, agent, at)
+                this = (calls.c.pbx == pbx) & (calls.c.id == call.id)
+                its = calls_of_tickets((tickets.c.pbx == pbx) & (tickets.c.call_id == call.id))
+                with none_taken_out(connection, or_(this, its)):
+                    customer_id = _give_contact(connection, call, contact_id, agent, at)
             ticket = None
             if new:
                 outbound = call.direction == Direction.OUTBOUND.value

@@ -79,8 +79,8 @@ class Roster:
         return await read(self._engine, lambda connection: _one(connection, agent))
 
     async def lines(self) -> list[str]:
-        """The lines of the configuration, by name."""
-        query = select(lines.c.name).where(lines.c.configured).order_by(lines.c.name)
+        """The lines of the configuration of every PBX, by name."""
+        query = select(lines.c.name).where(lines.c.configured).distinct().order_by(lines.c.name)
         return await read(self._engine, lambda connection: list(connection.scalars(query)))
 
     async def add(self, file: AgentFile, *, pin: str | None, by: Actor) -> None:

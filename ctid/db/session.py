@@ -24,8 +24,10 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy import URL, Connection, Table, create_engine, event, make_url
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ctid.tls import Tls, wrong
 
 T = TypeVar("T")
 
@@ -37,14 +39,31 @@ PRAGMAS = (
     "synchronous = NORMAL",
     "foreign_keys = ON",
 )
+_CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+#: What asyncpg throws is of many kinds: of a connection the server has ended in between, the last.
+_FAULTS = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+#: Rows, such as calls, written or read by one statement: their keys stay far below any database's limit of parameters.
+CHUNK = 200
 #: Units of work that may read a SQLite file at once; writing is one at a time by its nature.
 READERS = 2
+_REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    ValueError,
+    OverflowError,
+)
 EXAMPLES = "sqlite:////var/lib/ctid/ctid.db or postgresql://ctid:PASSWORD@HOST/ctid"
 
 
 class DatabaseFault(Exception):  # noqa: N818 - a fault to mend, not a bug
     """What is wrong with the database and what to do about it, in one line."""
+
+
+class Refused(DatabaseFault):
+    """The database is there, and does not take what it was told: told again, it would not either."""
 
 
 class Threads:
@@ -75,9 +94,10 @@ class Threads:
 class Engine(AsyncEngine):
     """A database as the other rooms hold it; only this one looks inside. ``threads`` is ``None`` for PostgreSQL."""
 
-    def __init__(self, made: AsyncEngine, threads: Threads | None = None) -> None:
+    def __init__(self, made: AsyncEngine, threads: Threads | None = None, *, tls: Tls | None = None) -> None:
         super().__init__(made.sync_engine)
         self.threads = threads
+        self.tls = tls
 
     async def dispose(self, close: bool = True) -> None:  # noqa: FBT001, FBT002 - as SQLAlchemy has it
         if self.threads is not None:
@@ -85,15 +105,36 @@ class Engine(AsyncEngine):
         await super().dispose(close)
 
 
-def engine(url: str) -> Engine:
-    """An engine for the URL; nothing is connected yet. Raises ``DatabaseFault`` for a URL or folder that cannot do."""
+def engine(url: str, *, session: str | None = None, patience: float | None = None) -> Engine:
+    """An engine for the URL; nothing is connected yet. Raises ``DatabaseFault`` for a URL or folder that cannot do.
+
+    ``session`` is the name its connections bear, where the database knows such names. A statement that a server has not
+    answered for ``patience`` seconds fails: one that was cut off says nothing, for hours.
+    """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         _check_folder(Path(str(parsed.database)))
         made = create_async_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
         _keep_sqlite(made.sync_engine)
         return Engine(made, Threads(parsed))
-    return Engine(create_async_engine(parsed, pool_pre_ping=True, connect_args={"timeout": CONNECT_SECONDS}))
+    tls, parsed = _taken_apart(parsed)
+    names = {} if session is None else {"application_name": session}
+    connecting = {"timeout": CONNECT_SECONDS, "command_timeout": patience, "server_settings": names}
+    made = create_async_engine(parsed, pool_pre_ping=True, connect_args=connecting)
+    if tls is not None:
+
+        def secure(_dialect: object, _record: object, _arguments: object, named: dict[str, Any]) -> None:
+            named["ssl"] = tls.context()
+
+        event.listen(made.sync_engine, "do_connect", secure)
+    return Engine(made, tls=tls)
+
+
+def connecting(engine: Engine) -> dict[str, Any]:
+    """How asyncpg is told to connect to the engine's PostgreSQL, beside the engine."""
+    _, options = engine.dialect.create_connect_args(engine.url)
+    wanted = {key: options[key] for key in ("host", "port", "user", "password", "database", "ssl") if key in options}
+    return wanted if engine.tls is None else {**wanted, "ssl": engine.tls.context()}
 
 
 def create_file(engine: AsyncEngine) -> None:
@@ -185,12 +226,22 @@ def _upsert_all(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert
 
 
 @asynccontextmanager
-async def faults(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Turn whatever the database throws within into a ``DatabaseFault``."""
+async def faults(engine: AsyncEngine, *, patience: float | None = None) -> AsyncIterator[None]:
+    """Turn whatever the database throws within into a ``DatabaseFault``.
+
+    So is a server that has not answered for ``patience`` seconds: one that was cut off says nothing, for hours. A SQLite file
+    has a limit of its own.
+    """
+    remote = engine.url.get_backend_name() != "sqlite"
     try:
-        yield
-    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise DatabaseFault(f"{_shown(engine.url)}: {_reason(error)}") from error
+        async with asyncio.timeout(patience if remote else None) as limit:
+            yield
+    except _FAULTS as error:
+        why = _reason(error, engine.url.host or "the server")
+        if limit.expired():
+            why = f"no answer within {patience:g} s"
+        kind = Refused if _refuses(error) else DatabaseFault
+        raise kind(f"{_shown(engine.url)}: {why}") from error
 
 
 async def ping(engine: AsyncEngine) -> None:
@@ -231,12 +282,34 @@ def _parse(url: str) -> URL:
         if not parsed.database:
             raise DatabaseFault("the database url names no database; write it like " + EXAMPLES.split(" or ")[1])
         query = {("ssl" if key == "sslmode" else key): value for key, value in parsed.query.items()}
-        if unknown := sorted(set(query) - {"ssl", "host", "port"}):
+        if unknown := sorted(set(query) - {"ssl", "host", "port", *_CERTIFICATES}):
             raise DatabaseFault(f"the database url has an option ctid does not know: {unknown[0]}; leave it out")
         if query.get("ssl", "prefer") not in SSL_MODES:
             raise DatabaseFault(f"the database url's sslmode must be one of {', '.join(SSL_MODES)}")
+        if set(query) & set(_CERTIFICATES) and not str(query.get("ssl")).startswith("verify-"):
+            raise DatabaseFault(
+                "the database url names certificates that nobody would look at; add sslmode=verify-full"
+            )
         return parsed.set(drivername="postgresql+asyncpg", query=query)
     raise DatabaseFault(f"the database url begins with {backend!r}, which ctid cannot use; write it like {EXAMPLES}")
+
+
+def _taken_apart(url: URL) -> tuple[Tls | None, URL]:
+    """How the server's certificate is checked, ``None`` where it is not; and the URL without that."""
+    mode = str(url.query.get("ssl"))
+    if not mode.startswith("verify-"):
+        return None, url
+    ca_file, cert_file, key_file = (
+        Path(str(named)) if (named := url.query.get(key)) else None for key in _CERTIFICATES
+    )
+    tls = Tls(
+        section="database",
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        check_name=mode == "verify-full",
+    )
+    return tls, url.difference_update_query(("ssl", *_CERTIFICATES))
 
 
 def _check_folder(file: Path) -> None:
@@ -298,7 +371,18 @@ def _shown(url: URL) -> str:
     return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
 
-def _reason(error: BaseException) -> str:
+def _refuses(error: BaseException | None) -> bool:
+    """Whether the value is at fault, not the place."""
+    while error is not None:
+        if isinstance(error, _REFUSALS):
+            return True
+        error = error.orig if isinstance(error, StatementError) and error.orig is not error else error.__cause__
+    return False
+
+
+def _reason(error: BaseException, host: str) -> str:
+    if (said := wrong(error, host, "database")) is not None:
+        return said
     cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     while cause.__cause__ is not None and not isinstance(cause, sqlite3.Error):
         cause = cause.__cause__
@@ -309,12 +393,20 @@ def _reason(error: BaseException) -> str:
         case asyncpg.InvalidCatalogNameError():
             return f"{text}; create it with: createdb"
         case TimeoutError():
-            return f"no answer within {CONNECT_SECONDS} s; is the server reachable?"
+            return "no answer in time; is the server reachable?"
+        case OSError() if "rejected SSL upgrade" in text:
+            return f"{text}; turn on ssl in its postgresql.conf"
         case OSError():
             return f"{text}; is the server running there?"
-        case sqlite3.OperationalError() if "unable to open" in text or "readonly" in text:
-            return f"{text}; may the user who runs ctid write to the file and its folder?"
-        case sqlite3.DatabaseError() if "not a database" in text:
-            return f"{text}; name another file in the database url"
+        case sqlite3.DatabaseError():
+            return f"{text}{_mend_of_sqlite(text)}"
         case _:
             return text
+
+
+def _mend_of_sqlite(text: str) -> str:
+    if "unable to open" in text or "readonly" in text:
+        return "; may the user who runs ctid write to the file and its folder?"
+    if "disk" in text:  # "I/O error" is what SQLite says of a full one, too
+        return "; is its disk full, or gone?"
+    return "; name another file in the database url" if "not a database" in text else ""

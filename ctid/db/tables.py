@@ -111,6 +111,10 @@ customers = Table(
     Column("merged_into", String, index=True),  # the file that took this one up; old links lead there
     Column("version", Integer, nullable=False, server_default="1"),
     Column("name_key", KEY, nullable=False, server_default="", default=_firm_key),  # ``likeness.firm_key`` of the name
+    Column("retention_days", Integer),  # of the recordings of its calls; NULL: the line's, else the site's
+    Column("hold_reason", Text),  # under legal hold: nothing of it is erased; NULL: it is not
+    Column("held_by", Text),
+    Column("held_since", UTCDateTime),
     CheckConstraint("level BETWEEN 1 AND 5", name="level"),
     CheckConstraint("kind IN ('customer', 'lead')", name="kind"),
     Index(None, "kind", "level", "name_key"),  # a list by level and name
@@ -197,6 +201,7 @@ agents = Table(
 lines = Table(
     "lines",
     metadata,
+    Column("pbx", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("numbers", JSON, nullable=False),
     Column("configured", Boolean, nullable=False, server_default=true()),  # false: gone from the configuration
@@ -346,6 +351,20 @@ call_notes = Table(
     Column("at", UTCDateTime, nullable=False),
 )
 
+# People who were, or are to be, erased: of each what was, as ids and counts.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("contact_id", String, nullable=False, index=True),
+    Column("asked_at", UTCDateTime, nullable=False),
+    Column("asked_by", Text),  # NULL: the command line
+    Column("stage", String, nullable=False, index=True),
+    Column("done_at", UTCDateTime),
+    Column("report", JSON(none_as_null=True)),
+    CheckConstraint("stage IN ('asked', 'erased', 'done')", name="stage"),
+)
+
 counters = Table(
     "counters",
     metadata,
@@ -375,8 +394,11 @@ calls = Table(
     Column("merged_into", String),
     Column("agent", String),
     Column("owner", String),  # of the caller's newest ticket, when they rang
+    Column("consent", String),  # announced, accepted, refused, failed
     Column("callback", String),  # the call whose caller is called back: this one, or the one it was made for
-    Column("diversions", JSON, nullable=False, server_default="[]"),  # [[at, line, reason, to], …]
+    # [[at, line, reason, to], …]; where a supervisor placed the caller, [at, line, null, to, by]
+    Column("diversions", JSON, nullable=False, server_default="[]"),
+    Column("erased", Boolean, nullable=False, server_default=false()),  # whose it was is erased: no save brings it back
     Index(None, "id"),
     Index(None, "caller", "started_at"),
     Index(None, "dialled", "started_at"),
@@ -408,6 +430,7 @@ callbacks = Table(
     Column("agent", String),
     Column("ended_at", UTCDateTime, index=True),  # NULL: open, read at each start
     Column("why", Text),
+    Column("consent", String),  # refused, failed: the call back is not recorded either
 )
 
 legs = Table(
@@ -479,6 +502,23 @@ recordings = Table(
     Index(None, "id"),
 )
 
+# What was not to be recorded: the pauses of a recording, in order.
+recording_gaps = Table(
+    "recording_gaps",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("recording_id", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("started_at", UTCDateTime, nullable=False),
+    Column("until", UTCDateTime, nullable=False),  # when it was, or is, to go on by itself
+    Column("ended_at", UTCDateTime),
+    Column("agent", String),
+    Column("by_name", Text),  # who paused it, where it was no agent
+    Column("ended", String),  # why: resumed, timer or call_over
+    Column("cut", Boolean, nullable=False, server_default=false()),  # stopped, not muted: the file is shorter
+    ForeignKeyConstraint(["pbx", "recording_id"], ["recordings.pbx", "recordings.id"], ondelete="CASCADE"),
+)
+
 # A link that a person took away stays with ``removed_at`` set: the daemon's later saves still name it and must not
 # bring it back.
 call_tickets = Table(
@@ -504,6 +544,7 @@ recording_tickets = Table(
 agent_states = Table(
     "agent_states",
     metadata,
+    Column("pbx", String, primary_key=True),
     Column("agent", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("since", UTCDateTime, nullable=False),
@@ -519,6 +560,7 @@ agent_state_changes = Table(
     "agent_state_changes",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("pbx", String, nullable=False),
     Column("agent", String, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", Text),
@@ -584,4 +626,21 @@ audit = Table(
     Index(None, "user_name", "at"),
     Index(None, "action", "at"),
     Index(None, "subject", "at"),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("pbx", String, primary_key=True),
+    Column("epoch", String, nullable=False),  # what the dialplan knows the holder by; changes with each election
+    Column("node", String, nullable=False),
+    Column("term", Integer, nullable=False),
+    Column("session", String, nullable=False),  # the application_name of the holder's connections
+    Column("beat", Integer, nullable=False),
+    Column("beat_at", UTCDateTime, nullable=False),
+    Column("released", Boolean, nullable=False),
+    Column("written_until", Float),  # Unix seconds by the PBX's clock
+    Column("stepped", Float),  # seconds that clock is ahead of the holder's steady time
+    Column("standby", String),
+    Column("standby_at", UTCDateTime),
 )

@@ -2,17 +2,19 @@
 
 Law: the rules are the desk's (``ctid.desk.changes``); here the row is locked, read, changed by them and written with its
 steps. A form written on an older version is put together with what others wrote meanwhile, or told what differs; nothing is
-overwritten unseen.
+overwritten unseen. No other customer or contact takes the ticket's calls out of a legal hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select, update
 
 from ctid.db import search
+from ctid.db.holds import CallUnderHold, calls_of_tickets, none_taken_out
 from ctid.db.session import Engine, instant, read, write
 from ctid.db.tables import agents, ticket_attempts, tickets
 from ctid.db.ticket_rows import attempts_of, put_attempts, put_steps, record, steps_of, values
@@ -104,7 +106,10 @@ class TicketDesk:
             if moved:
                 names = [name for name, _, _ in differences(ticket, done.ticket)]
                 row = values(done.ticket, (*names, "version", "changed_at"))
-                connection.execute(update(tickets).where(tickets.c.id == ticket_id).values(row))
+                this = tickets.c.id == ticket_id
+                whose = not {"customer_id", "contact_id"}.isdisjoint(names)
+                with none_taken_out(connection, calls_of_tickets(this)) if whose else nullcontext():
+                    connection.execute(update(tickets).where(this).values(row))
             versions = (ticket.version, done.ticket.version) if moved else None
             put_steps(connection, ticket_id, done.steps, versions=versions)
             put_attempts(connection, ticket_id, done.attempts)
@@ -112,7 +117,10 @@ class TicketDesk:
                 search.index(connection, search.Kind.TICKET, ticket_id)
             return done.ticket
 
-        return await write(self._engine, work)
+        try:
+            return await write(self._engine, work)
+        except CallUnderHold:
+            return Refusal.UNDER_HOLD
 
     async def open(self, written: Written, *, by: Actor, at: float) -> TicketRecord | Refusal:
         """A new ticket without a call, owned by the agent who writes it, if one does."""

@@ -20,6 +20,7 @@ from ctid.db.session import Engine, insert_new, instant, reading, write
 from ctid.db.tables import (
     agents,
     call_tickets,
+    calls,
     contacts,
     counters,
     customers,
@@ -86,7 +87,7 @@ class Tickets:
                 agent=agent,
                 contact_id=contact_id,
                 customer_id=customer_id,
-                caller=caller,
+                caller=None if connection.scalar(_ERASED, {"pbx": pbx, "call_id": call_id}) else caller,
                 at=at,
                 outbound=outbound,
                 promise_hours=self._first_promise_hours,
@@ -158,6 +159,7 @@ _LINKED_IDS = select(call_tickets.c.ticket_id).where(
     call_tickets.c.call_id == bindparam("call_id"),
     call_tickets.c.removed_at.is_(None),
 )
+_ERASED = select(calls.c.erased).where(calls.c.pbx == bindparam("pbx"), calls.c.id == bindparam("call_id"))
 _PERSON = select(contacts.c.id, contacts.c.name, contacts.c.customer_id, contacts.c.department).where(
     contacts.c.id == living_id(contacts, bindparam("id", type_=String))
 )

@@ -165,6 +165,7 @@ class Refusal(StrEnum):
     NO_SUCH_AGENT = "no_such_agent"
     NO_SUCH_CUSTOMER = "no_such_customer"
     NO_SUCH_CONTACT = "no_such_contact"
+    UNDER_HOLD = "under_hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

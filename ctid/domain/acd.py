@@ -10,7 +10,21 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from ctid.domain import callbacks, choosing, keeping, legs, lingering, link, serving, staff, transfers, visits
+from ctid.domain import (
+    callbacks,
+    choosing,
+    consenting,
+    keeping,
+    legs,
+    lingering,
+    link,
+    pausing,
+    placing,
+    serving,
+    staff,
+    transfers,
+    visits,
+)
 from ctid.domain import events as ev
 from ctid.domain.actions import Action, Beat
 from ctid.domain.types import AgentState, CallbackState, Line, Policy
@@ -21,6 +35,7 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.CallStarted: visits.on_call_started,
         ev.CallEntered: visits.on_call_entered,
         ev.CallerHeld: visits.on_caller_held,
+        ev.ConsentTold: consenting.on_told,
         ev.CallLeftToFailsafe: visits.on_left_to_failsafe,
         ev.CallOverflowed: visits.on_overflowed,
         ev.CallerIdentified: visits.on_identified,
@@ -43,12 +58,19 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.TicketLinked: keeping.on_ticket_linked,
         ev.RecordingClosed: keeping.on_recording_closed,
         ev.RecordingMeasured: keeping.on_recording_measured,
+        ev.RecordingPauseAsked: pausing.on_pause,
+        ev.RecordingResumeAsked: pausing.on_resume,
+        ev.PauseKeyed: pausing.on_key,
+        ev.RecordingMuted: pausing.on_muted,
+        ev.RecordingRenewed: pausing.on_renewed,
+        ev.PauseFound: pausing.on_found,
         ev.RouteRefused: link.on_route_refused,
         ev.PhoneUsed: link.on_phone_used,
         ev.PhoneReached: link.on_phone_reached,
         ev.BooksRestored: link.on_books_restored,
         ev.LinkOpened: link.on_link_opened,
         ev.LinkLost: link.on_link_lost,
+        ev.ClockTakenOver: link.on_clock_taken_over,
         ev.RosterLoaded: staff.on_roster,
         ev.SignInAsked: staff.on_sign_in,
         ev.SignOutAsked: staff.on_sign_out,
@@ -58,6 +80,8 @@ _ON: MappingProxyType[type[ev.Event], Callable[[World, Any], None]] = MappingPro
         ev.WrapUpExtensionAsked: staff.on_wrap_up_extension,
         ev.ShowAsked: staff.on_show,
         ev.PickupAsked: choosing.on_pickup,
+        ev.PrioritiseAsked: placing.on_prioritise,
+        ev.MoveAsked: placing.on_move,
         ev.DialAsked: choosing.on_dial,
         ev.TransferAsked: transfers.on_transfer,
         ev.TransferAnswered: transfers.on_answer,
@@ -89,6 +113,7 @@ _DUE: MappingProxyType[str, Callable[[World, str, float], None]] = MappingProxyT
         "callback_round": callbacks.on_round_over,
         "callback_expires": callbacks.on_expired,
         "transfer": transfers.on_late,
+        "pause": pausing.on_time_up,
         "forget": visits.on_forgotten,
     }
 )
@@ -117,24 +142,45 @@ class Acd:
         """When, by the events' clock, ``TimePassed`` should come at the latest."""
         return self.world.timers.next_at
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way whose length is being measured: no call, no wrap-up."""
+        world = self.world
+        return not any(call.live for call in world.under_way.values()) and all(
+            desk.wrap_up_until is None for desk in world.desks.values()
+        )
+
     def handle(self, event: ev.Event) -> list[Action]:
         """Take one event in and say what is to be done, in order."""
+        return self.take_in(event) + self.decide(event.at)
+
+    def take_in(self, event: ev.Event) -> list[Action]:
+        """The same, but that nobody is served yet: what is known to have happened since may speak against it."""
         world = self.world
         if isinstance(event, ev.TimePassed):
             self._pass_time(event.at)
         else:
             _ON[type(event)](world, event)
-        actions = world.settle(event.at)
-        if world.serve:
-            serving.serve(world, event.at)
-            if world.kept and world.linked:
-                lingering.linger(world, event.at)
-            actions += world.settle(event.at)
-        return actions
+        return world.settle(event.at)
+
+    def decide(self, at: float) -> list[Action]:
+        """Serve the callers whom somebody may serve by now."""
+        world = self.world
+        if not world.serve:
+            return []
+        serving.serve(world, at)
+        if world.kept and world.linked:
+            lingering.linger(world, at)
+        return world.settle(at)
 
     def waiting(self) -> int:
         """How many callers are held and not offered."""
         return len(self.world.waiting)
+
+    def held(self) -> list[str]:
+        """The channels of the callers who are held, not offered, and not just being asked whether they may be recorded."""
+        calls = (self.world.calls[call_id] for call_id in self.world.waiting)
+        return [call.hold.channel for call in calls if call.hold is not None and call.consent_told_at is None]
 
     def callbacks_waiting(self) -> int:
         """How many callers are to be called back and are not being called now."""

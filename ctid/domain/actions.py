@@ -18,8 +18,10 @@ from ctid.domain.types import (
     CallbackRecord,
     CallId,
     CallRecord,
+    Consent,
     Decision,
     Endpoint,
+    Gap,
     Pop,
     Waiting,
 )
@@ -71,6 +73,20 @@ class Announce(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TellConsent(Action):
+    """Play the held caller the sound that says they are recorded, or, ``asked``, whether they may be.
+
+    Answered by ``ConsentTold``.
+    """
+
+    call_id: CallId
+    channel: str
+    seq: int
+    sound: str
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overflow(Action):
     """Send the held caller to the line's overflow; ``to`` is the dialplan's word for it."""
 
@@ -104,8 +120,8 @@ class Originate(Action):
     """Ring the agent's phone, and when it is answered dial the customer from it.
 
     ``call_id`` becomes the id of the call; ``caller`` is the number the customer is shown, ``seconds`` how long the phone
-    rings and ``customer_seconds`` how long the customer's does; ``title`` stands on the agent's phone. Answered by the
-    call itself, or by ``CallNotMade``.
+    rings and ``customer_seconds`` how long the customer's does; ``title`` stands on the agent's phone. ``consent`` is why the
+    call is not recorded, ``None`` where it is. Answered by the call itself, or by ``CallNotMade``.
     """
 
     call_id: CallId
@@ -115,6 +131,7 @@ class Originate(Action):
     seconds: float
     customer_seconds: float
     title: str
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +228,16 @@ class CheckPin(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotePinsStopped(Action):
+    """Too many wrong PINs: those of ``whom``, a phone or an agent, are not looked at for a while. The last was of both."""
+
+    at: float
+    whom: str
+    phone: Endpoint
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SaveCall(Action):
     """The newest books on a call; saves of one call coalesce."""
 
@@ -232,11 +259,35 @@ class KeepCallback(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopRinging(Action):
+    """Let go of a phone that rings longer than it was told to; the caller comes back to be held.
+
+    ``channel`` is the phone's Uniqueid.
+    """
+
+    call_id: CallId
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenewRecording(Action):
     """Have the recording on this channel listen anew, in the same file; it costs it a tenth of a second."""
 
     call_id: CallId
     channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteRecording(Action):
+    """Have these channels' recordings write silence, or sound again where ``gap`` has ended. Answered by ``RecordingMuted``.
+
+    ``channels`` are their Uniqueids.
+    """
+
+    call_id: CallId
+    channels: tuple[str, ...]
+    gap: Gap
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +326,15 @@ class Reply(Action):
     """The answer to an MQTT command; ``error`` is one sentence that says what to do."""
 
     request: Request
+    error: Said | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyOnCall(Action):
+    """The answer to an MQTT command on a call's topic."""
+
+    call_id: CallId
+    id: str
     error: Said | None = None
 
 

@@ -23,7 +23,7 @@ MOVES = MappingProxyType(
         _S.IDLE: frozenset({_S.OFFLINE, _S.RESERVED, _S.RINGING, _S.TALKING, _S.PAUSED}),
         _S.RESERVED: frozenset({_S.OFFLINE, _S.RINGING, _S.TALKING, _S.IDLE, _S.PAUSED}),
         _S.RINGING: frozenset({_S.OFFLINE, _S.TALKING, _S.IDLE, _S.RESERVED, _S.PAUSED, _S.WRAP_UP}),
-        _S.TALKING: frozenset({_S.OFFLINE, _S.WRAP_UP, _S.IDLE, _S.PAUSED, _S.RINGING}),
+        _S.TALKING: frozenset({_S.OFFLINE, _S.WRAP_UP, _S.IDLE, _S.PAUSED, _S.RINGING, _S.RESERVED}),
         _S.WRAP_UP: frozenset({_S.OFFLINE, _S.IDLE, _S.PAUSED, _S.RESERVED, _S.RINGING, _S.TALKING}),
         _S.PAUSED: frozenset({_S.OFFLINE, _S.IDLE, _S.RESERVED, _S.RINGING, _S.TALKING, _S.WRAP_UP}),
     }
@@ -107,8 +107,8 @@ class Desk(Watched):
                 return call_id
         return next((call_id for call_id, _ in self.legs.values()), self.reserved_for)
 
-    def status(self, talk_seconds: float) -> AgentStatus:
-        """The state as published; ``talk_seconds`` is today's, from the ledger."""
+    def status(self, talk_seconds: float, paused_until: float | None) -> AgentStatus:
+        """The state as published; ``talk_seconds`` is today's, from the ledger, ``paused_until`` of their call's recording."""
         return AgentStatus(
             agent=self.id,
             state=self.state,
@@ -120,6 +120,7 @@ class Desk(Watched):
             signed_in_at=self.signed_in_at,
             consults=self.consults,
             wrap_up_until=self.wrap_up_until if self.state is _S.WRAP_UP else None,
+            paused_until=paused_until,
         )
 
     def why_not_idle(self, phone: Phone | None) -> Skip | None:

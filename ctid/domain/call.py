@@ -12,17 +12,22 @@ from typing import ClassVar
 
 from ctid.domain.events import Request
 from ctid.domain.said import Said
+from ctid.domain.spans import bridged
 from ctid.domain.types import (
+    END,
+    FRONT,
     UNKNOWN_CALLER,
     AgentId,
     CallerFile,
     CallId,
     CallRecord,
     Certainty,
+    Consent,
     Decision,
     Direction,
     Diversion,
     Endpoint,
+    Gap,
     LegId,
     LegRecord,
     LegResult,
@@ -183,7 +188,19 @@ class Hold:
 @dataclass(slots=True, kw_only=True)
 class Call(Watched):
     facts: ClassVar = frozenset(
-        {"line", "phase", "file", "file_due", "arrived_at", "hold", "overflow_waits", "callback"}
+        {
+            "line",
+            "phase",
+            "file",
+            "file_due",
+            "arrived_at",
+            "hold",
+            "overflow_waits",
+            "callback",
+            "consent_told_at",
+            "prioritised",
+            "stands_since",
+        }
     )
 
     changed: set[CallId] = field(repr=False, compare=False)
@@ -213,6 +230,8 @@ class Call(Watched):
     announced: int = 0
     hold: Hold | None = None
     offer: Offer | None = None
+    prioritised: bool = False  # by a supervisor, before all who wait
+    stands_since: float | None = None  # put at the end by a supervisor, as if they had come then
     tried: set[AgentId] = field(default_factory=set)
     round_resumes_at: float | None = None
     overflows: int = 0  # sent away in vain
@@ -233,6 +252,15 @@ class Call(Watched):
     asked_by: Request | None = None  # the agent who asked for this call and has not been answered
     ticket_wanted_by: AgentId | None = None  # answered, but who is calling is not known yet
     recording_path: str | None = None
+    recorded: LegId | None = None  # the channel that is recorded
+    also_recorded: list[LegId] = field(
+        default_factory=list
+    )  # into other files: those of calls that became part of this
+    silenced: bool = False  # with one in it who did not agree to be recorded
+    consent: Consent | None = None
+    consent_told_at: int | None = None  # the fencing number with which it is being told
+    gaps: list[Gap] = field(default_factory=list)  # in its recording
+    renewal_due: str | None = None  # the channel whose recording is to listen anew once it is not paused
     callback: CallId | None = None  # the call whose caller is called back: this one, or the one it is made for
     callback_offered: bool = False
     notices: tuple[Said, ...] = ()  # for the screens of those who take it
@@ -249,6 +277,7 @@ class Call(Watched):
         """A call as the books had it; one under way is unconfirmed until the PBX shows one of its channels again."""
         chosen = {d.chosen for d in record.decisions}
         made = record.direction is Direction.OUTBOUND and bool(record.decisions)
+        placed = next((d for d in reversed(record.diversions) if d.to in (FRONT, END)), None)
         return cls(
             changed=changed,
             id=record.id,
@@ -273,8 +302,12 @@ class Call(Watched):
             missed=record.ended_at is not None,
             recording_path=next((r.path for r in record.recordings), None),
             recordings={r.id: r for r in record.recordings},
+            gaps=[gap for r in record.recordings for gap in r.gaps],
             callback=record.callback,
-            been_on={d.line for d in record.diversions if d.line is not None},
+            consent=record.consent,
+            been_on={d.line for d in record.diversions if d.line is not None and d.reason is not None},
+            prioritised=placed is not None and placed.to == FRONT,
+            stands_since=placed.at if placed is not None and placed.to == END else None,
             diversions=list(record.diversions),
             legs={
                 leg.id: Leg.restored(leg, offered=leg.agent in chosen, originator=made and leg.agent in chosen)
@@ -297,6 +330,11 @@ class Call(Watched):
         return self.dialled if self.direction is Direction.OUTBOUND else self.caller
 
     @property
+    def place_since(self) -> float | None:
+        """Since when the caller counts as waiting, where their place among those who wait is concerned."""
+        return self.stands_since if self.stands_since is not None else self.arrived_at
+
+    @property
     def waiting(self) -> bool:
         """Held, and ready to be offered: who is calling is known, or known to be unknown."""
         return (
@@ -306,6 +344,7 @@ class Call(Watched):
             and self.arrived_at is not None
             and not self.file_due
             and not self.overflow_waits
+            and self.consent_told_at is None
             and self.callback is None
         )
 
@@ -316,6 +355,8 @@ class Call(Watched):
         contact = self.file.contact
         return Waiting(
             since=self.arrived_at,
+            prioritised=self.prioritised,
+            stands_since=self.stands_since,
             level=self.file.level,
             severity=self.file.severity,
             contact=contact.name if contact is not None else None,
@@ -327,16 +368,24 @@ class Call(Watched):
         """It was made by ctid: an agent's phone first, and from there the customer's. Nobody else is chosen to call out."""
         return self.direction is Direction.OUTBOUND and (self.callback is not None or bool(self.decisions))
 
+    @property
+    def paused(self) -> Gap | None:
+        """The pause of its recording, while it lasts."""
+        return self.gaps[-1] if self.gaps and self.gaps[-1].ended_at is None else None
+
+    @property
+    def refused(self) -> bool:
+        """Its caller is not to be recorded."""
+        return self.consent is not None and not self.consent.recorded
+
+    def recorded_channels(self) -> tuple[LegId, ...]:
+        """All that are recorded, as far as they are known to be there."""
+        own = () if self.recorded is None else (self.recorded,)
+        return tuple(c for c in (*own, *self.also_recorded) if c not in self.legs or self.legs[c].live)
+
     def bridged_seconds(self) -> float:
         """Seconds in which any leg was in conversation: what a recording of bridged time holds."""
-        spans = sorted(
-            (t.started_at, t.ended_at) for leg in self.legs.values() for t in leg.talks if t.ended_at is not None
-        )
-        total, until = 0.0, 0.0
-        for start, end in spans:
-            total += max(0.0, end - max(start, until))
-            until = max(until, end)
-        return total
+        return sum(end - start for start, end in bridged(leg.record() for leg in self.legs.values()))
 
     def record(self) -> CallRecord:
         """The books as they stand."""
@@ -369,11 +418,13 @@ class Call(Watched):
                     seconds=r.seconds,
                     sha256=r.sha256,
                     ticket_ids=tickets,
+                    gaps=tuple(self.gaps) if r.path == self.recording_path else r.gaps,
                 )
                 for r in self.recordings.values()
             ),
             decisions=tuple(self.decisions),
             callback=self.callback,
+            consent=self.consent,
             diversions=tuple(self.diversions),
         )
 

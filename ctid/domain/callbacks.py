@@ -2,7 +2,7 @@
 
 Law: nothing is promised that is not stored, and nobody's phone rings for a callback before the database knows that it does. A
 callback stands in the waiting order where its caller stood and is served by the same rules; it is one call: what became of an
-attempt nobody saw the end of is not tried again.
+attempt nobody saw the end of is not tried again. Who was not to be recorded when they asked is not when they are called back.
 """
 
 from __future__ import annotations
@@ -92,6 +92,9 @@ def on_asked(world: World, event: ev.CallbackAsked) -> None:
         world.callbacks[callback.id] = callback
         _keep(world, callback)
         world.timers.set(("callback_keep", callback.id), event.at + _KEEP_SECONDS)
+    elif call.refused and callback.record.consent is None:
+        callback.record = replace(callback.record, consent=call.consent)
+        _keep(world, callback)
     call.callback = callback.id
     world.touch(call)
     if callback.kept:
@@ -125,6 +128,7 @@ def _made(world: World, call: Call, at: float) -> Callback:
         arrived_at=call.arrived_at if call.arrived_at is not None else at,
         asked_at=at,
         due_at=at,
+        consent=call.consent if call.refused else None,
     )
     return Callback(record=record, line=call.line, file=file)
 
@@ -153,7 +157,8 @@ def on_keep_late(world: World, callback_id: str, at: float) -> None:
     if callback is None:
         return
     if callback.kept:
-        _put_back(world, callback, at + world.policy.round_pause_seconds)
+        _put_back(world, callback, at + _LOOK_AGAIN)
+        _rest(world, at + _LOOK_AGAIN)
         return
     _finish(world, callback, CallbackState.DROPPED, at, why="the database did not keep it in time")
     for call in _askers(world, callback):
@@ -235,6 +240,7 @@ def _start(world: World, callback: Callback, decision: Decision, at: float) -> N
             seconds=world.policy.ring_seconds,
             customer_seconds=CUSTOMER_SECONDS,
             title="Callback",
+            consent=record.consent,
         )
     )
     world.do(NoteDecision(call_id=call.id, decision=decision, asked_at=decision.at))
@@ -272,6 +278,7 @@ def _call(world: World, callback: Callback, at: float) -> Call:
         customer_id=file.customer_id,
         agent=record.agent,
         callback=callback.id,
+        consent=record.consent,
         confirmed=False,
     )
     call.notices = (_notice(world, callback),)
@@ -302,7 +309,7 @@ def on_not_made(world: World, event: ev.CallNotMade) -> None:
 
 
 def _rest(world: World, until: float) -> None:
-    """The PBX was not asked, and would not be for any other: one after the other they would keep agents from callers."""
+    """This one could not be called, and so could no other: one after the other they would keep agents from callers."""
     for callback in world.callbacks.values():
         if callback.record.state is CallbackState.WAITING and callback.record.due_at < until:
             callback.record = replace(callback.record, due_at=until)

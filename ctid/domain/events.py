@@ -20,8 +20,10 @@ from ctid.domain.types import (
     CallId,
     CallRecord,
     Certainty,
+    Consent,
     Direction,
     Endpoint,
+    Gap,
     LegId,
     LegResult,
     RecordingRecord,
@@ -31,15 +33,19 @@ from ctid.domain.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """``certainty`` is exact for what was seen as it happened, backfilled for what was read afterwards."""
+    """``certainty`` is exact for what was seen as it happened, backfilled for what was read afterwards.
+
+    ``remembered`` is what was seen as it happened, but is told afterwards: exact, and yet past.
+    """
 
     at: float
     certainty: Certainty = Certainty.EXACT
+    remembered: bool = False
 
     @property
     def witnessed(self) -> bool:
         """Whether it proves that what it speaks of is there now, not only that it was."""
-        return self.certainty is Certainty.EXACT
+        return self.certainty is Certainty.EXACT and not self.remembered
 
 
 # -- the life of a call, from the tracker ------------------------------------------------------------------------------
@@ -85,6 +91,14 @@ class CallerHeld(Event):
     dialled: str | None
     why: str | None = None
     waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentTold(Event):
+    """The caller was told that the call is recorded, or asked whether it may be (``UserEvent CtidConsent``)."""
+
+    call_id: CallId
+    consent: Consent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +242,28 @@ class RecordingMeasured(Event):
     recording: RecordingRecord
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseKeyed(Event):
+    """An agent pressed the key that pauses the recording, or has it go on (``UserEvent CtidPause``)."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRenewed(Event):
+    """The recording listens anew in the middle of a pause, and hears everything (``UserEvent CtidRenewed``)."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseFound(Event):
+    """Of a recording whether the PBX has it paused, after a time in which nobody looked; ``gap`` is ``None`` where not."""
+
+    call_id: CallId
+    gap: Gap | None
+
+
 # -- phones and the link -----------------------------------------------------------------------------------------------
 
 
@@ -251,10 +287,12 @@ class PhoneReached(Event):
 class LinkOpened(Event):
     """The PBX's state was read and turned into events; routing may begin.
 
-    ``gap_told`` is whether what happened since it was last seen was read from CEL.
+    ``gap_told`` is whether what happened since it was last seen was read from CEL; ``told_at`` when all of it was told, which a
+    slow link or a long outage puts seconds after ``at``, ``None`` where it was at once.
     """
 
     gap_told: bool = False
+    told_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,6 +434,28 @@ class PickupAsked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrioritiseAsked(Event):
+    """A supervisor has a caller who waits come before all others.
+
+    ``id`` is that of the command on the call's own topic, ``by`` the supervisor's name, as far as it was told.
+    """
+
+    call_id: CallId
+    id: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveAsked(Event):
+    """The same has a caller who waits go on waiting on another line; without one, behind all who wait now."""
+
+    call_id: CallId
+    id: str
+    line: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DialAsked(Event):
     """``number`` as a person wrote it; ``ticket_id`` and ``contact_id`` say what the call is about, if anything."""
 
@@ -431,6 +491,33 @@ class TransferAnswered(Event):
     call_id: CallId
     began: bool
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingPauseAsked(Event):
+    """Of the call the agent is in: what is said now must not be recorded; asked for again, the time runs anew."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingResumeAsked(Event):
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingMuted(Event):
+    """The PBX has the recording write silence for the pause ``gap``, or, where that has ended, sound again.
+
+    ``error`` says why not; unless the PBX ``refused``, nobody knows whether it did. ``request`` is answered by it, if anybody
+    asked.
+    """
+
+    call_id: CallId
+    gap: Gap
+    request: Request | None = None
+    error: str | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -495,6 +582,16 @@ class CallbacksRestored(Event):
 
     callbacks: tuple[CallbackRecord, ...]
     calls: tuple[CallRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockTakenOver(Event):
+    """Nothing was under way, and time now goes on from ``at``: ``by`` seconds more than it would have been, or less.
+
+    Whoever set the PBX's clock did so earlier; until now it was read as if nobody had.
+    """
+
+    by: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

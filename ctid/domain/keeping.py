@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ctid.domain import events as ev
-from ctid.domain import staff
+from ctid.domain import pausing, staff
 from ctid.domain.actions import MeasureRecording, OpenTicket, Relink, RenewRecording, ShowCall
 from ctid.domain.call import Call
 from ctid.domain.types import (
@@ -71,7 +71,11 @@ def on_relinked(world: World, event: ev.CallRelinked) -> None:
 
 def on_voices_changed(world: World, event: ev.VoicesChanged) -> None:
     """Some builds of Asterisk leave a new party's voice out of a recording that began before."""
-    if event.witnessed and (call := world.call(event.call_id)) is not None and call.live:
+    if not event.witnessed or (call := world.call(event.call_id)) is None or not call.live:
+        return
+    if call.paused is not None:  # one begun anew would hear everything
+        call.renewal_due = event.channel
+    else:
         world.do(RenewRecording(call_id=call.id, channel=event.channel))
 
 
@@ -80,16 +84,18 @@ def on_recording_closed(world: World, event: ev.RecordingClosed) -> None:
     call = world.call(event.call_id)
     if call is None:
         return
+    call = _whose(world, call, event.path)
     call.recording_path = event.path
-    if call.answered_at is not None:
+    if call.answered_at is not None and _to_be_kept(call):
         show_recording(world, call)
-        measure(world, call, event.path, event.bridged_seconds)
+        measure(world, call, event.path, event.at, event.bridged_seconds)
 
 
 def on_recording_measured(world: World, event: ev.RecordingMeasured) -> None:
     call = world.call(event.call_id)
     if call is None:
         return
+    call = _whose(world, call, event.recording.path)
     call.measuring.discard(event.recording.id)
     call.recordings[event.recording.id] = event.recording
     world.touch(call)
@@ -117,7 +123,7 @@ def want_ticket(world: World, call: Call, at: float) -> None:
 
 def show_recording(world: World, call: Call) -> None:
     """From its answer on, a call that came in by ctid's dialplan has a recording, and be it one that turns out missing."""
-    if call.entered and call.recording_path is not None:
+    if call.entered and call.recording_path is not None and _to_be_kept(call):
         recording_id = _recording_id(world, call.recording_path)
         call.recordings.setdefault(
             recording_id,
@@ -125,18 +131,32 @@ def show_recording(world: World, call: Call) -> None:
         )
 
 
-def measure(world: World, call: Call, path: str, bridged_seconds: float | None = None) -> None:
-    """Have the file read; without ``bridged_seconds`` of the recorded channel itself, the legs' talk says what it holds."""
+def _to_be_kept(call: Call) -> bool:
+    return not call.refused
+
+
+def _whose(world: World, call: Call, path: str) -> Call:
+    """Whose file it is: a call that became part of another keeps its own."""
+    parts = [world.calls[part] for part in world.merged if part in world.calls and world.call(part) is call]
+    return next((part for part in parts if any(r.path == path for r in part.recordings.values())), call)
+
+
+def measure(world: World, call: Call, path: str, at: float, bridged_seconds: float | None = None) -> None:
+    """Have the file read, closed at ``at``.
+
+    Without ``bridged_seconds`` of the recorded channel itself, the legs' talk says what it holds.
+    """
     recording_id = _recording_id(world, path)
     if recording_id in call.measuring:  # the hangup handler told of it, and the call's end finds it not measured yet
         return
     call.measuring.add(recording_id)
+    bridged = call.bridged_seconds() if bridged_seconds is None else bridged_seconds
     world.do(
         MeasureRecording(
             call_id=call.id,
             recording_id=recording_id,
             path=path,
-            expected_seconds=call.bridged_seconds() if bridged_seconds is None else bridged_seconds,
+            expected_seconds=max(0.0, bridged - pausing.missing_seconds(call, at)),
         )
     )
 

@@ -93,6 +93,14 @@ class Ledger:
         for account in self._accounts.values():
             account.seconds = 0.0
 
+    def move(self, by: float, at: float) -> None:
+        """The clock was set ``by`` seconds forward and shows ``at``; a day that is entered again keeps its sums."""
+        for account in self._accounts.values():
+            account.talking_since += by
+            account.counted_until += by
+        if at < self._day[0]:
+            self._day = day_bounds(at, self._zone)
+
     def _account(self, agent: AgentId) -> _Account:
         account = self._accounts.get(agent)
         if account is None:

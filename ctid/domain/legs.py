@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ctid.domain import callbacks, choosing, keeping, lingering, serving, staff, transfers
 from ctid.domain import events as ev
+from ctid.domain.actions import StopRinging
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Leg, Phase
 from ctid.domain.types import (
@@ -60,8 +61,16 @@ def on_leg_offered(world: World, event: ev.LegOffered) -> None:
     if not event.originator and agent is None and call.direction is Direction.INTERNAL:
         call.direction = Direction.OUTBOUND
     if agent is not None:
+        if leg.offered and not leg.originator and world.linked and world.desks[agent].legs:
+            _withdraw(world, call, leg, event.at)
         seat(world, leg, call)
     world.touch(call)
+
+
+def _withdraw(world: World, call: Call, leg: Leg, at: float) -> None:
+    """Somebody else, the fallback queue say, rang this phone in the same moment: the agent, not to blame, keeps that call."""
+    world.do(StopRinging(call_id=call.id, channel=leg.id))
+    serving.release(world, call, None, at)
 
 
 def _whose(world: World, call: Call, event: ev.LegOffered) -> tuple[AgentId | None, bool]:
@@ -195,7 +204,7 @@ def on_leg_held(world: World, event: ev.LegHeld) -> None:
     call, leg = _leg(world, event.call_id, event.leg_id)
     if call is not None and leg is not None and leg.live and leg.held_since is None:
         leg.held_since = event.at
-        world.touch(call)
+        _touch(world, call, leg)
 
 
 def on_leg_unheld(world: World, event: ev.LegUnheld) -> None:
@@ -203,7 +212,14 @@ def on_leg_unheld(world: World, event: ev.LegUnheld) -> None:
     if call is not None and leg is not None and leg.held_since is not None:
         # One that ended some time in an outage counts as far as it was seen.
         leg.unhold(event.at if event.witnessed or world.lost_at is None else min(event.at, world.lost_at))
-        world.touch(call)
+        _touch(world, call, leg)
+
+
+def _touch(world: World, call: Call, leg: Leg) -> None:
+    """Also the screen of its agent, who may talk in another call now."""
+    world.touch(call)
+    if leg.agent is not None and leg.agent in world.desks:
+        world.touch_desk(world.desks[leg.agent])
 
 
 def on_leg_ended(world: World, event: ev.LegEnded) -> None:

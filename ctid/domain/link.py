@@ -6,6 +6,8 @@ nobody tells of again ended at the last moment anyone saw it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ctid.domain import events as ev
 from ctid.domain import keeping, legs, serving, staff, visits
 from ctid.domain.call import Call, Leg
@@ -76,7 +78,7 @@ def _restore_ended(world: World, call: Call, at: float) -> None:
     world.timers.set(("forget", call.id), at + REMEMBERED_SECONDS)
     for recording in call.recordings.values():
         if recording.state is RecordingState.RECORDING:
-            keeping.measure(world, call, recording.path)
+            keeping.measure(world, call, recording.path, call.ended_at or at)
     if call.direction is not Direction.INTERNAL and _want_ticket_again(call):
         visits.look_up(world, call, at)
 
@@ -90,8 +92,9 @@ def _want_ticket_again(call: Call) -> bool:
 
 def on_link_lost(world: World, event: ev.LinkLost) -> None:
     """Nothing ends because the link did: what is known becomes unconfirmed, and nobody is routed."""
+    if world.linked or world.lost_at is None:  # what is lost again before it was read has told nothing new
+        world.lost_at = event.at
     world.linked = False
-    world.lost_at = event.at
     for phone in world.phones.values():
         phone.reachable = None
         phone.channels = 0
@@ -109,7 +112,7 @@ def on_link_opened(world: World, event: ev.LinkOpened) -> None:
     seen = world.lost_at if world.lost_at is not None else event.at
     for call in list(world.calls.values()):
         if call.live and call.file_due:
-            world.timers.set(("lookup", call.id), event.at + world.policy.lookup_seconds)
+            world.timers.set(("lookup", call.id), (event.told_at or event.at) + world.policy.lookup_seconds)
         for leg in [leg for leg in call.legs.values() if leg.live]:
             _confirm(world, call, leg, seen, event.at)
         if call.live and not call.confirmed:
@@ -168,3 +171,21 @@ def on_route_refused(world: World, event: ev.RouteRefused) -> None:
     call.tried.add(call.offer.agent)  # the phone's name may be what was refused
     serving.release(world, call, None, event.at)
     world.timers.set(("offer", call.id), event.at + _REFUSED_PAUSE)
+
+
+def on_clock_taken_over(world: World, event: ev.ClockTakenOver) -> None:
+    """What is due stays as far off as it was; who is idle, owed a call or locked out has been so for as long."""
+    world.timers.move(event.by)
+    world.ledger.move(event.by, event.at)
+    world.presence.move(event.by, event.at)
+    for desk in world.desks.values():
+        desk.since += event.by
+        if desk.signed_in_at is not None:
+            desk.signed_in_at += event.by
+        world.touch_desk(desk)
+    for callback in world.callbacks.values():
+        was = callback.record
+        callback.record = replace(
+            was, arrived_at=was.arrived_at + event.by, asked_at=was.asked_at + event.by, due_at=was.due_at + event.by
+        )
+    world.pin_tries = {key: (since + event.by, tries) for key, (since, tries) in world.pin_tries.items()}

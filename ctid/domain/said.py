@@ -40,12 +40,20 @@ class Code(StrEnum):
     TRANSFER_UNDER_WAY = "transfer_under_way"
     NO_TRANSFER = "no_transfer"
     NOT_TRANSFERRED = "not_transferred"  # reason
+    NOT_RECORDED = "not_recorded"
+    CALLS_AT_ONCE = "calls_at_once"
+    NOT_PAUSED = "not_paused"  # reason
+    NOT_PAUSED_NOW = "not_paused_now"
     NO_CALL = "no_call"
+    NO_LINE = "no_line"  # line
+    LINE_CLOSED = "line_closed"  # line
     NOT_YOUR_CALL = "not_your_call"
+    UNDER_HOLD = "under_hold"
     NO_TICKET = "no_ticket"  # ticket
     NO_CONTACT = "no_contact"  # contact
     NO_DATABASE = "no_database"
     # what else
+    UNRECORDED = "unrecorded"
     IN_VAIN = "in_vain"  # count
     NUMBER_SHARED = "number_shared"  # count
     MORE_CALLS = "more_calls"  # count

@@ -6,8 +6,8 @@ An agent is reserved from the decision until the PBX says what became of it.
 
 from __future__ import annotations
 
-from ctid.domain import callbacks, leaving
-from ctid.domain.actions import NoteDecision, Ring
+from ctid.domain import callbacks, consenting, leaving
+from ctid.domain.actions import NoteDecision, Ring, StopRinging
 from ctid.domain.call import Call, Offer, Phase
 from ctid.domain.routing import choose, least_level
 from ctid.domain.staff import missed
@@ -18,6 +18,8 @@ from ctid.domain.world import World
 TO_CALLBACK = "callback"
 #: The owner may be worth waiting for while one of these keeps them.
 _PASSING = frozenset({Skip.RESERVED, Skip.RINGING, Skip.TALKING, Skip.WRAP_UP, Skip.PHONE_BUSY})
+#: How long the PBX may take to let go of a phone that rang too long.
+_LET_GO_SECONDS = 5.0
 _MISSED = frozenset({LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED})
 _COOLED = frozenset({LegResult.BUSY, LegResult.UNREACHABLE, LegResult.FAILED})
 
@@ -97,9 +99,13 @@ def hold(world: World, call: Call, at: float) -> None:
         if callback is None or callback.kept:  # else the database has still to say so
             leaving.send(world, call, Outcome.OVERFLOW, TO_CALLBACK, at)
         return
+    if consenting.tell(world, call):
+        return
     while (reason := leaving.why(world, call, at)) is not None:
         if not leaving.to_another_line(world, call, reason, at):
             leaving.send_away(world, call, reason, at)
+            return
+        if consenting.tell(world, call):
             return
     leaving.watch_the_clock(world, call, at)
     world.kept[call.id] = None
@@ -188,6 +194,12 @@ def on_offer_expired(world: World, call_id: str, at: float) -> None:
         return
     if call.made:
         callbacks.on_unheard(world, call, at)
+        return
+    rings = [leg for leg in call.legs.values() if leg.offered and leg.answered_at is None and leg.ended_at is None]
+    if rings:  # Asterisk counts a ring's time by the clock: set back in between, that would ring for an hour more
+        world.timers.set(("offer", call.id), at + _LET_GO_SECONDS)
+        for leg in rings:
+            world.do(StopRinging(call_id=call.id, channel=leg.id))
         return
     release(world, call, None, at)
     world.move(call, Phase.HELD)

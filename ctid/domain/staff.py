@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ctid.domain import events as ev
-from ctid.domain.actions import AgentNews, CheckPin, NoteAgent, NoteOddity, Reply, Say, ShowPop
+from ctid.domain.actions import AgentNews, CheckPin, NoteAgent, NoteOddity, NotePinsStopped, Reply, Say, ShowPop
 from ctid.domain.agent import Desk
 from ctid.domain.said import Code, Said, say
 from ctid.domain.types import Agent, AgentId, AgentState, AgentStatus, Direction, Endpoint
@@ -228,6 +228,7 @@ def on_pin_checked(world: World, event: ev.PinChecked) -> None:
         on_sign_in(world, ev.SignInAsked(at=event.at, request=event.request, phone=endpoint))
     else:
         world.do(NoteOddity(what=f"wrong PIN at {endpoint}", agent=event.request.agent))
+        _tell_stopped(world, endpoint, event.request.agent, event.at)
         answer(world, event.request, say(Code.WRONG_PIN))
 
 
@@ -248,6 +249,7 @@ def _may_try(world: World, phone: Endpoint, agent: AgentId, at: float) -> bool:
         since, tries = world.pin_tries.get(key, (at, 0))
         if at - since >= PIN_LOCK_SECONDS:
             since, tries = at, 0
+            world.pins_stopped.discard(key)
         if tries >= WRONG_PINS:
             world.do(NoteOddity(what=f"{key[0]} {key[1]} locked after {tries} wrong PINs", agent=agent))
             return False
@@ -256,6 +258,15 @@ def _may_try(world: World, phone: Endpoint, agent: AgentId, at: float) -> bool:
         since, tries = world.pin_tries[key]
         world.pin_tries[key] = since, tries + 1
     return True
+
+
+def _tell_stopped(world: World, phone: Endpoint, agent: AgentId, at: float) -> None:
+    """Whom the PIN that has just turned out wrong was one too many for: once, however many are refused from here on."""
+    for key in (("phone", phone), ("agent", agent)):
+        _, tries = world.pin_tries.get(key, (at, 0))
+        if tries >= WRONG_PINS and key not in world.pins_stopped:
+            world.pins_stopped.add(key)
+            world.do(NotePinsStopped(at=at, whom=key[1], phone=phone, agent=agent))
 
 
 def _in_customers_call(world: World, phone: Endpoint) -> bool:

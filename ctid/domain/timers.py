@@ -29,6 +29,11 @@ class Timers(Generic[_K]):
     def clear(self, key: _K) -> None:
         self._at.pop(key, None)
 
+    def move(self, by: float) -> None:
+        """Let everything fall due ``by`` seconds later, as clocks that were set say."""
+        for key, at in tuple(self._at.items()):
+            self.set(key, at + by)
+
     def __contains__(self, key: _K) -> bool:
         return key in self._at
 

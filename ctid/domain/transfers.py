@@ -6,7 +6,7 @@ again, in the place of one who has waited since the call began. What phones tran
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ctid.domain import events as ev
 from ctid.domain import staff
@@ -14,8 +14,8 @@ from ctid.domain.actions import EndTransfer, Transfer
 from ctid.domain.agent import Desk
 from ctid.domain.call import Call, Leg, Transferring
 from ctid.domain.said import Code, Said, say
-from ctid.domain.types import AgentState, Direction, LegResult
-from ctid.domain.world import World
+from ctid.domain.types import AgentState, LegResult
+from ctid.domain.world import Conversation, World
 
 #: How long the PBX may take from the command to the colleague's ringing phone, in seconds: it speaks a prompt first.
 _PROMPT_SECONDS = 5.0
@@ -25,19 +25,11 @@ _TONE_SECONDS = 1.0
 _MISSED = frozenset({LegResult.NO_ANSWER, LegResult.BUSY, LegResult.REJECTED})
 
 
-@dataclass(frozen=True, slots=True)
-class _Conversation:
-    """The customer's call the agent talks in, and their leg of it."""
-
-    call: Call
-    leg: Leg
-
-
 def on_transfer(world: World, event: ev.TransferAsked) -> None:
     desk = staff.signed_in(world, event.request)
     if desk is None:
         return
-    found = _conversation(world, desk)
+    found = next(reversed(world.conversations(desk)), None)
     if event.kind in (ev.TransferKind.COMPLETE, ev.TransferKind.CANCEL):
         _end(world, desk, found, event)
         return
@@ -71,19 +63,8 @@ def on_transfer(world: World, event: ev.TransferAsked) -> None:
     world.touch_desk(desk)
 
 
-def _conversation(world: World, desk: Desk) -> _Conversation | None:
-    for leg_id, (call_id, answered) in desk.legs.items():
-        call = world.call(call_id)
-        leg = call.legs.get(leg_id) if call is not None else None
-        if call is None or leg is None or call.direction is Direction.INTERNAL:
-            continue
-        if answered and leg.live and any(talk.customer for talk in leg.talks):
-            return _Conversation(call, leg)
-    return None
-
-
 def _why_not(
-    world: World, desk: Desk, found: _Conversation | None, target: Desk | None, event: ev.TransferAsked
+    world: World, desk: Desk, found: Conversation | None, target: Desk | None, event: ev.TransferAsked
 ) -> Said | None:
     if not world.linked:
         return say(Code.NO_LINK)
@@ -107,7 +88,7 @@ def _why_not(
     return None
 
 
-def _end(world: World, desk: Desk, found: _Conversation | None, event: ev.TransferAsked) -> None:
+def _end(world: World, desk: Desk, found: Conversation | None, event: ev.TransferAsked) -> None:
     under_way = found.call.transferring if found is not None else None
     if found is None or under_way is None or under_way.by != desk.id or not _consulting(under_way):
         staff.answer(world, event.request, say(Code.NO_TRANSFER))

@@ -20,6 +20,8 @@ AgentId = str
 Endpoint = str
 #: The Uniqueid of the channel that carries the leg.
 LegId = str
+#: Of waiting, that raise a caller by one level.
+AGEING_SECONDS = 60.0
 
 
 class Direction(StrEnum):
@@ -76,10 +78,13 @@ class Certainty(StrEnum):
 
 
 class RecordingState(StrEnum):
+    """What became of a recording's file; ``ERASED`` is one that was deleted on purpose, by its age or at a person's wish."""
+
     RECORDING = "recording"
     COMPLETE = "complete"
     DAMAGED = "damaged"
     MISSING = "missing"
+    ERASED = "erased"
 
 
 class CallbackState(StrEnum):
@@ -168,6 +173,8 @@ class Line:
     level_gate: bool = False  # only agents of at least the caller's level; those of the highest may serve everyone
     callback: bool = False  # a caller who waits may have their place kept and be called back
     callback_sound: str | None = None  # the sound file that tells them so
+    consent: str | None = None  # the sound file that tells callers they are recorded, before they wait
+    consent_asked: bool = False  # it asks for leave: 1 gives it
     priority: int = 0  # added to the level of whoever waits for this line
     music: str | None = None  # the PBX's class of music on hold; ``None`` leaves the PBX's own
     announce_seconds: float = 0.0  # between two announcements of place and wait; 0 makes none
@@ -222,7 +229,7 @@ class Policy:
     owner_wait_seconds: float = 0.0
     round_pause_seconds: float = 5.0
     cool_down_seconds: float = 30.0
-    ageing_seconds: float = 60.0  # of waiting that raise a caller by one level
+    ageing_seconds: float = AGEING_SECONDS
     missed_in_a_row: int = 3  # misses in a row that pause an agent; 0 never does
     lookup_seconds: float = 0.5  # how long a decision waits for the database before it goes on without
     callback_after_seconds: float = 10.0  # of waiting before a callback is offered
@@ -231,6 +238,7 @@ class Policy:
     callback_expires_seconds: float = 86400.0
     callback_most: int = 100  # open at once
     originates: bool = False  # there is a second AMI user, which may make calls
+    pause_seconds: float = 120.0  # after which a paused recording goes on by itself
     reservation_slack_seconds: float = 5.0  # past ring time: the PBX never said what became of the offer
 
 
@@ -313,14 +321,23 @@ class Decision:
     skipped: tuple[tuple[Skip, int], ...] = ()
 
 
+#: Where a supervisor puts callers among those who wait: before all of them, behind them.
+FRONT, END = "front", "end"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diversion:
-    """The caller left ``line``, for it was closed or they had waited too long. ``to`` is where they went, as configured."""
+    """The caller left ``line``, for it was closed or they had waited too long. ``to`` is where they went, as configured.
+
+    Without a ``reason`` it was a supervisor's doing, ``by`` them where their name was told, and ``to`` another line, ``FRONT``
+    or ``END``.
+    """
 
     at: float
     line: str | None
-    reason: Outcome
+    reason: Outcome | None
     to: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,6 +374,44 @@ class LegRecord:
         return sum(t.ended_at - t.started_at for t in self.talks if t.ended_at is not None)
 
 
+class Consent(StrEnum):
+    """What came of telling a caller, before anybody talked with them, that the call is recorded."""
+
+    ANNOUNCED = "announced"
+    ACCEPTED = "accepted"  # asked, and pressed 1
+    REFUSED = "refused"  # asked, and did not
+    FAILED = "failed"  # the announcement could not be played
+
+    @property
+    def recorded(self) -> bool:
+        return self in (Consent.ANNOUNCED, Consent.ACCEPTED)
+
+
+class GapEnd(StrEnum):
+    """Why a paused recording went on."""
+
+    RESUMED = "resumed"  # somebody said so
+    TIMER = "timer"
+    CALL_OVER = "call_over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Something was said that must not be recorded; ``ended_at`` and ``ended`` are ``None`` while it lasts.
+
+    ``until`` is when the recording goes on by itself; ``by`` the person's name who paused it where it was no agent. The file
+    has silence there, unless it was ``cut``: stopped and begun anew by the dialplan, so that it is shorter.
+    """
+
+    started_at: float
+    until: float
+    agent: AgentId | None = None
+    by: str | None = None
+    ended_at: float | None = None
+    ended: GapEnd | None = None
+    cut: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingRecord:
     """A recording of a call. ``path`` is relative to the recordings root; ``seconds`` is measured, not claimed."""
@@ -367,6 +422,7 @@ class RecordingRecord:
     seconds: float | None = None
     sha256: str | None = None
     ticket_ids: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,6 +451,7 @@ class CallRecord:
     recordings: tuple[RecordingRecord, ...] = ()
     decisions: tuple[Decision, ...] = ()
     diversions: tuple[Diversion, ...] = ()
+    consent: Consent | None = None  # ``None`` where nobody was told anything
     callback: CallId | None = None  # the call whose caller's place was kept: this one, or the one it calls back for
 
 
@@ -405,6 +462,7 @@ class CallbackRecord:
     ``number`` is in E.164 and has one open callback at most, ``dial`` is how the trunk dials it. ``called`` is the service
     number, ``arrived_at`` the place in the waiting order. ``tries`` counts how often the customer was dialled in vain;
     ``attempt`` is the newest call made for it, to the phone of ``agent``. ``why`` says of a final one what no state says.
+    ``consent`` is why the call back is not recorded, ``None`` where it is.
     """
 
     id: CallId
@@ -425,6 +483,7 @@ class CallbackRecord:
     agent: AgentId | None = None
     ended_at: float | None = None
     why: str | None = None
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -432,7 +491,7 @@ class AgentStatus:
     """An agent's state as published, stored and reported; ``phone`` is where they sit, ``reason`` that of a pause.
 
     ``wrap_up_until`` is when their wrap-up ends, ``None`` in any other state; ``consults`` the colleague whom they ask about
-    their caller.
+    their caller; ``paused_until`` when the recording of their call goes on, ``None`` while it is not paused.
     """
 
     agent: AgentId
@@ -445,13 +504,15 @@ class AgentStatus:
     signed_in_at: float | None = None
     wrap_up_until: float | None = None
     consults: AgentId | None = None
+    paused_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """What those who may pick a caller up should know of who waits, held by ctid, and rings at nobody's phone.
 
-    ``since`` is when they arrived; ``level`` and ``severity`` order them as in ``CallerFile``.
+    ``since`` is when they arrived; ``level`` and ``severity`` order them as in ``CallerFile``. A supervisor may have
+    had them come before all others (``prioritised``), or stand as if they had come later (``stands_since``).
     """
 
     since: float
@@ -459,6 +520,8 @@ class Waiting:
     severity: int
     contact: str | None = None
     customer: str | None = None
+    prioritised: bool = False
+    stands_since: float | None = None
 
 
 class PopState(StrEnum):
@@ -482,3 +545,14 @@ class Pop:
     ticket: Ticket | None = None
     decision: Decision | None = None
     notices: tuple[Said, ...] = ()
+
+
+class Shed(StrEnum):
+    """What is left undone while ctid does not keep pace, in the order in which it is given up."""
+
+    ROSTER = "roster"  # agents imported or edited meanwhile come later
+    GAUGES = "gauges"  # what is read from the database each minute
+    PAGES = "pages"  # ctid web: waveforms and lists as files
+    CALLS = "calls"  # topics calls/ID: the newest of each waits
+    ANNOUNCEMENTS = "announcements"  # who waits hears music instead
+    LEASE = "lease"  # callers go to the fallback queue

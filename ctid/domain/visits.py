@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ctid.domain import callbacks, choosing, keeping, leaving, legs, missed, serving, staff, transfers
+from ctid.domain import callbacks, choosing, keeping, leaving, legs, missed, pausing, serving, staff, transfers
 from ctid.domain import events as ev
 from ctid.domain.actions import LookUpCaller, NoteCallEnded, NoteOddity
 from ctid.domain.call import Call, Hold, Phase, outcome_of
@@ -17,6 +17,7 @@ from ctid.domain.types import (
     AgentId,
     CallerFile,
     Direction,
+    GapEnd,
     LegResult,
     Outcome,
     RecordingState,
@@ -74,6 +75,8 @@ def on_call_entered(world: World, event: ev.CallEntered) -> None:
         call.dialled = event.dialled or call.dialled
     call.entered = True
     call.recording_path = call.recording_path or event.recording
+    if event.recording is not None:
+        pausing.recorded(world, call, event.leg_id, event.recording, event.at)
     if call.direction is Direction.OUTBOUND and not known and not call.made:
         look_up(world, call, event.at)
     if call.direction is event.direction is Direction.INBOUND:
@@ -103,10 +106,11 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
     overflowed, call.outcome = call.outcome is not None, None
     if call.arrived_at is None or back:  # new, or given back by an agent: waiting begins now
         returns, call.given_to = call.given_to, None
-        call.arrived_at = (event.at if returns is None else call.started_at) if back else _arrival(call, event)
+        call.arrived_at = (event.at if returns is None else call.started_at) if back else _arrival(world, call, event)
         call.overflows = 0
         if back:
             call.been_on.clear()
+            call.prioritised, call.stands_since = False, None
             call.callback = None  # served: whoever gives them to a line wants them to be answered there
         moved = [d.at for d in call.diversions if call.line_name is not None and d.to == f"line-{call.line_name}"]
         leaving.wait_from(world, call, event.at if back else max([call.arrived_at, *moved]))
@@ -116,6 +120,8 @@ def on_caller_held(world: World, event: ev.CallerHeld) -> None:
         why = _WHY.get(event.why or "")
         legs.note_unrung(call, why, event.at)
         serving.release(world, call, why, event.at)
+    if call.hold is not None and call.hold.seq == event.seq:  # told again: they still wait to be told of the recording
+        call.consent_told_at = None
     call.hold = Hold(channel=event.channel, seq=event.seq)
     if call.offer is None:
         world.move(call, Phase.HELD)
@@ -139,14 +145,14 @@ def _come_to_line(world: World, call: Call, dialled: str | None) -> None:
     call.line_name = call.line.name or None
 
 
-def _arrival(call: Call, event: ev.CallerHeld) -> float:
+def _arrival(world: World, call: Call, event: ev.CallerHeld) -> float:
     """When the caller came: now, or by the dialplan's own count if a daemon of before let them wait.
 
     That count is of whole seconds and may be one too many; the books are exact.
     """
-    if event.waited <= 1:
+    if event.waited <= 1 and world.linked:
         return event.at
-    counted = event.at - event.waited + 1
+    counted = min(event.at - event.waited + 1, event.at)
     return call.started_at if abs(counted - call.started_at) <= 2 else counted
 
 
@@ -239,7 +245,9 @@ def on_calls_merged(world: World, event: ev.CallsMerged) -> None:
     merged.merged_into = into.id
     merged.outcome = Outcome.MERGED
     world.merged[merged.id] = into.id
+    paused = merged.paused
     _end(world, merged, event.at)
+    pausing.joined(world, merged, into, paused, event.at)
     callbacks.on_attempt_over(world, merged, event.at, event.certainty)
     world.touch(into)
 
@@ -259,7 +267,7 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
         call.answered_at = call.taken_at
     for recording in call.recordings.values():
         if recording.state is RecordingState.RECORDING:
-            keeping.measure(world, call, recording.path)
+            keeping.measure(world, call, recording.path, event.at)
     _end(world, call, event.at)
     missed.note(world, call, event.at)
     if call.made:
@@ -268,6 +276,7 @@ def on_call_ended(world: World, event: ev.CallEnded) -> None:
 
 def _end(world: World, call: Call, at: float) -> None:
     call.ended_at = at
+    pausing.close(world, call, at, GapEnd.CALL_OVER)
     choosing.not_rung(world, call)
     transfers.over(world, call)
     world.move(call, Phase.ENDED)

@@ -18,6 +18,8 @@ from ctid.domain.types import AgentId, CallerFile, CallId, Line
 
 #: Level with the line's priority, severity, arrival: the smallest is served first.
 Order = tuple[float, float, float]
+#: What a prioritised caller's level is raised by: more than levels, lines and waiting can make up for.
+PRIORITISED = 10_000
 
 
 def waiting_order(
@@ -39,13 +41,14 @@ class Row:
     line: Line
     level: int
     severity: int
+    prioritised: bool = False
     callers: list[tuple[float, CallId]] = field(default_factory=list)
 
     def order(self, arrived_at: float, now: float, ageing_seconds: float) -> Order:
         return waiting_order(
             level=self.level,
             severity=self.severity,
-            priority=self.line.priority,
+            priority=self.line.priority + (PRIORITISED if self.prioritised else 0),
             arrived_at=arrived_at,
             now=now,
             ageing_seconds=ageing_seconds,
@@ -87,7 +90,7 @@ class WaitingRoom:
 
     def __init__(self, calls: Mapping[CallId, Call], changed: set[CallId]) -> None:
         self._calls, self._changed = calls, changed
-        self._rows: dict[tuple[str, int, int], Row] = {}
+        self._rows: dict[tuple[str, int, int, bool], Row] = {}
         self._places: dict[CallId, tuple[Row, tuple[float, CallId], AgentId | None]] = {}
         self._owned: dict[AgentId, set[CallId]] = {}
 
@@ -166,12 +169,14 @@ class WaitingRoom:
 
     def _enter(self, call: Call) -> None:
         assert call.line is not None
-        assert call.arrived_at is not None
-        key = call.line.name, call.file.level, call.file.severity
+        assert call.place_since is not None
+        key = call.line.name, call.file.level, call.file.severity, call.prioritised
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(line=call.line, level=call.file.level, severity=call.file.severity)
-        entry, owner = (call.arrived_at, call.id), call.file.owner
+            _, level, severity, prioritised = key
+            row = Row(line=call.line, level=level, severity=severity, prioritised=prioritised)
+            self._rows[key] = row
+        entry, owner = (call.place_since, call.id), call.file.owner
         insort(row.callers, entry)
         if owner is not None:
             self._owned.setdefault(owner, set()).add(call.id)
@@ -180,7 +185,7 @@ class WaitingRoom:
     def _leave(self, row: Row, entry: tuple[float, CallId], owner: AgentId | None) -> None:
         del row.callers[bisect_left(row.callers, entry)]
         if not row.callers:
-            del self._rows[row.line.name, row.level, row.severity]
+            del self._rows[row.line.name, row.level, row.severity, row.prioritised]
         if owner is not None:
             self._owned[owner].discard(entry[1])
             if not self._owned[owner]:

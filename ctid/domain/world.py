@@ -63,6 +63,14 @@ def as_it_is(number: str) -> str | None:
 Deadline = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A customer's call an agent talks in, and their leg of it."""
+
+    call: Call
+    leg: Leg
+
+
 @dataclass(slots=True)
 class World:
     policy: Policy
@@ -85,6 +93,7 @@ class World:
     gap_told: bool = False  # CEL told what happened before the link opened
     pin_checks: dict[Request, Endpoint] = field(default_factory=dict)
     pin_tries: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)  # since when, how many
+    pins_stopped: set[tuple[str, str]] = field(default_factory=set)  # whose are not looked at, and it was told
     kept: dict[CallId, None] = field(default_factory=dict)  # held again or anew: they may have to wait
     serve: bool = False  # something changed that may let a waiting caller be served
     out: list[Action] = field(default_factory=list)
@@ -149,6 +158,19 @@ class World:
         while call_id in self.merged:
             call_id = self.merged[call_id]
         return self.calls.get(call_id)
+
+    def conversations(self, desk: Desk) -> list[Conversation]:
+        """The calls with customers the agent talks in, the newest last; of one who talks in none, those that are on hold."""
+        found: dict[CallId, Conversation] = {}
+        for leg_id, (call_id, answered) in desk.legs.items():
+            call = self.call(call_id)
+            leg = call.legs.get(leg_id) if call is not None else None
+            if call is None or leg is None or call.direction is Direction.INTERNAL:
+                continue
+            if answered and leg.live and any(talk.customer for talk in leg.talks):
+                found[call.id] = Conversation(call, leg)
+        talking = [one for one in found.values() if one.leg.talking is not None and one.leg.held_since is None]
+        return talking or list(found.values())
 
     def agent_at(self, endpoint: Endpoint) -> AgentId | None:
         return self.seats.get(endpoint)
@@ -228,6 +250,8 @@ class World:
         if call.direction is not Direction.INBOUND:
             return call.notices
         notices = list(call.notices)
+        if call.refused:
+            notices.append(say(Code.UNRECORDED))
         if vain := self.in_vain.times(call, at):
             notices.append(say(Code.IN_VAIN, count=vain))
         if call.file.contact is None and call.file.matches:
@@ -274,7 +298,7 @@ class World:
                 self.presence.stopped(agent_id, SESSION, at)
             desk.state, desk.since = state, at
             self.serve = self.serve or state is AgentState.IDLE
-        status = desk.status(self.ledger.today(agent_id, at))
+        status = desk.status(self.ledger.today(agent_id, at), self._paused_until(desk))
         before = self.shown.get(agent_id)
         if status == before:
             return ()
@@ -282,6 +306,12 @@ class World:
         self.do(ShowAgent(status=status))
         self.do(SaveAgent(status=status))
         return tuple(s.phone for s in (before, status) if s is not None and s.phone is not None)
+
+    def _paused_until(self, desk: Desk) -> float | None:
+        """When the recording of the call goes on in which the agent talks; ``None`` while any of several is not paused."""
+        gaps = [one.call.paused for one in self.conversations(desk)]
+        paused = [gap.until for gap in gaps if gap is not None]
+        return min(paused) if paused and len(paused) == len(gaps) else None
 
     def _keep_member(self, endpoint: Endpoint) -> None:
         """Say whether the fallback queue is to ring this phone from now on, if that has changed."""

@@ -1,7 +1,8 @@
 """The aiomqtt door: publishes what the core shows, hands in what people ask for, and keeps trying to reach the broker.
 
 Law: publishing is a sync call that never raises and never waits; the outbox holds what the broker has not taken yet.
-Retained states are published anew after each reconnect, old commands are never fetched. Only the command topics are read.
+Retained states are published anew after each reconnect, old commands are never fetched. Commands come by a connection of
+their own, the ear: what floods it delays nothing that is said.
 """
 
 from __future__ import annotations
@@ -10,27 +11,26 @@ import asyncio
 import math
 import random
 import socket
-import ssl
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 from structlog import get_logger
 
-from ctid import __version__, metrics
-from ctid.config import Settings
+from ctid import __version__, metrics, tls
+from ctid.config import Mqtt, Settings
 from ctid.domain.events import Event, Request
 from ctid.domain.said import Said
-from ctid.domain.types import AgentId, AgentStatus, CallRecord, Pop, PopState, Waiting
+from ctid.domain.types import AgentId, AgentStatus, CallId, CallRecord, Pop, PopState, Waiting
 from ctid.mqtt import topics
 from ctid.mqtt.cancelling import heed_cancellation
-from ctid.mqtt.flood import MOST_A_SECOND, Flood, Verdict
+from ctid.mqtt.ear import Ear, RefusedError, Sieve
 from ctid.mqtt.outbox import Item, Kind, Outbox
 from ctid.mqtt.topics import Message, Refusal
 
@@ -46,6 +46,7 @@ _POP_SLACK_SECONDS = 10.0
 #: A call changes some ten times while it is set up, its agent three times: shown this much later, that is once.
 _GATHER_SECONDS = 0.05
 _RESULT_SECONDS = 60
+_STANDING_BY_SECONDS = 0.05
 # aiomqtt warns when more than 10 publishes wait for their acknowledgement.
 _AT_ONCE = 10
 
@@ -66,19 +67,27 @@ _MENDS = {
 }
 
 
-class _RefusedError(Exception):
-    """The broker said no, in a way that only a person can mend."""
-
-
 class MqttDoor:
-    """One connection to the broker for the life of the daemon.
+    """The daemon's way to the broker, for its whole life: what it says on one connection, what it is asked on another.
 
     ``node`` names this daemon in its status topic; ``on_command`` takes each event asked for, at once and without raising.
+    While it does not ``act``, this daemon publishes that status alone, and leaves commands to the one that does.
+    ``now`` is the PBX's time in Unix seconds, by which pops are dated.
     Raises ``ValueError`` for a node that cannot be part of a topic.
     """
 
-    def __init__(self, settings: Settings, node: str, on_command: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        node: str,
+        on_command: Callable[[Event], None],
+        acts: Callable[[], bool] = lambda: True,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
+        self._acts = acts
+        self._now = now
         self._node = node
         self._on_command = on_command
         self._web_url = settings.web.url
@@ -87,8 +96,16 @@ class MqttDoor:
         self._states: dict[AgentId, AgentStatus] = {}
         self._wake = asyncio.Event()
         self._answers = 0
-        self._flood = Flood()
-        self._status = topics.node_message(node, up=True, acting=False, pbx_connected=False, version=__version__)
+        self._ear = Ear(
+            mqtt=settings.mqtt,
+            connect=self._listening,
+            agents=lambda: self._states,
+            take=self._asked,
+            refuse=self._refuse,
+            acts=acts,
+        )
+        self._acting = self._pbx_connected = False
+        self._shedding: tuple[str, ...] = ()
         self._will = topics.node_message(node, up=False, acting=False, pbx_connected=False, version=__version__)
         self._said: str | None = None
 
@@ -117,12 +134,21 @@ class MqttDoor:
         """Answer an MQTT command; ``error`` is ``None`` when it was carried out."""
         self._answer(lambda: topics.result_message(request.agent, request.id, error))
 
+    def reply_on_call(self, call_id: CallId, request_id: str, error: Said | None) -> None:
+        """Answer a command on a call; ``error`` is ``None`` when it was carried out."""
+        self._answer(lambda: topics.call_result_message(call_id, request_id, error))
+
     def publish_node(self, *, acting: bool, pbx_connected: bool) -> None:
         """Publish what this daemon does, retained; the last will takes it back."""
-        self._status = topics.node_message(
-            self._node, up=True, acting=acting, pbx_connected=pbx_connected, version=__version__
-        )
-        self._put(Kind.NODE, self._node, lambda: self._status)
+        self._acting, self._pbx_connected = acting, pbx_connected
+        self._put(Kind.NODE, self._node, self._status)
+
+    def shed(self, what: tuple[str, ...], *, calls: bool) -> None:
+        """Say in this daemon's status ``what`` is left undone; while ``calls`` are, the newest of each waits."""
+        self._shedding = what
+        self._outbox.hold(frozenset({Kind.CALL}) if calls else frozenset())
+        self._put(Kind.NODE, self._node, self._status)
+        self._wake.set()
 
     # -- the life of the connection ------------------------------------------------------------------------------------
 
@@ -132,18 +158,16 @@ class MqttDoor:
         while True:
             began = time.monotonic()
             try:
-                async with self._client() as client:
-                    await self._subscribe(client)
+                async with self._speaking() as client:
                     heed_cancellation()
-                    self._connected()
                     try:
                         await self._serve(client)
                     except asyncio.CancelledError:
                         await self._say_goodbye(client)
                         raise
-            except (aiomqtt.MqttError, OSError, _RefusedError) as error:
+            except (aiomqtt.MqttError, OSError, RefusedError) as error:
                 heed_cancellation()
-                mend = _mend(error)
+                mend = _mend(error, self._settings.mqtt)
                 self._say(mend or f"the broker cannot be reached ({_reason(error)}); ctid keeps trying")
                 if mend:
                     pause = _REFUSED_PAUSE
@@ -155,92 +179,91 @@ class MqttDoor:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _client(self) -> aiomqtt.Client:
-        mqtt = self._settings.mqtt
+    def _speaking(self) -> aiomqtt.Client:
+        # The same id each time: the broker then ends a half-open older connection at once. Under a new id that
+        # one's last will would come late and declare a living daemon dead.
+        will = aiomqtt.Will(self._settings.mqtt.topic(self._will.topic), self._will.payload, qos=1, retain=True)
+        return self._client(f"ctid-{self._node}", will=will, max_queued_outgoing_messages=0)
+
+    def _listening(self, sieve: type[Sieve]) -> aiomqtt.Client:
         connecting = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho ships none
         # Above the bound on commands, so that one a little too long is still answered, and far below what would hurt.
         connecting.MaximumPacketSize = 4 * topics.LARGEST_COMMAND
+        return self._client(
+            f"ctid-{self._node}-commands", properties=connecting, max_queued_incoming_messages=1000, queue_type=sieve
+        )
+
+    def _client(self, identifier: str, **more: Any) -> aiomqtt.Client:
+        mqtt = self._settings.mqtt
         return aiomqtt.Client(
             mqtt.url.host,
             mqtt.url.port,
             username=mqtt.username,
             password=mqtt.password.get_secret_value() if mqtt.password else None,
-            # The same id each time: the broker then ends a half-open older connection at once. Under a new id that
-            # one's last will would come late and declare a living daemon dead.
-            identifier=f"ctid-{self._node}",
+            identifier=identifier,
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=True,
             keepalive=KEEPALIVE,
             timeout=_CONNECT_SECONDS,
             # Without it a pop waits up to 40 ms for the acknowledgement of the message before.
             socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
-            will=aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True),
-            properties=connecting,
-            max_queued_incoming_messages=1000,
-            max_queued_outgoing_messages=0,
-            tls_context=ssl.create_default_context(cafile=mqtt.ca_file) if mqtt.url.tls else None,
+            tls_context=mqtt.secured.context() if mqtt.secured else None,
+            **more,
         )
-
-    async def _subscribe(self, client: aiomqtt.Client) -> None:
-        # Not the retained ones: a command kept by the broker is an old command.
-        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-        for topic in topics.COMMANDS:
-            for code in await client.subscribe(topic, options=options):
-                if isinstance(code, ReasonCode) and code.is_failure:
-                    raise _RefusedError(
-                        f"the broker refuses to subscribe ctid to {topic}; allow it in the broker's ACL"
-                    )
 
     def _connected(self) -> None:
         _log.info("MQTT broker connected", broker=str(self._settings.mqtt.url))
         self._said = None
         metrics.MQTT_CONNECTED.set(1)
-        self._put(Kind.NODE, self._node, lambda: self._status)
+        self._put(Kind.NODE, self._node, self._status)
         for status in self._states.values():
             self.publish_agent(status)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        """Read and write until the link breaks, which raises, or the daemon stops."""
+        """Hear and write until a link breaks, which raises, or the daemon stops."""
+        hears = asyncio.Event()
         # No TaskGroup: until Python 3.12 a failed one leaves a count in the task's cancelling(), which is read above.
-        both = [asyncio.create_task(way(client), name=f"mqtt{way.__name__}") for way in (self._read, self._write)]
+        ways = [
+            asyncio.create_task(self._ear.run(hears), name="mqtt_hear"),
+            asyncio.create_task(self._write(client, hears), name="mqtt_write"),
+            asyncio.create_task(_lasts(client), name="mqtt_lasts"),
+        ]
         try:
-            ended, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in both:
+            for task in ways:
                 task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            await asyncio.gather(*ways, return_exceptions=True)
         for task in ended:
             task.result()
 
-    async def _read(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            topic, payload = str(message.topic), message.payload if isinstance(message.payload, bytes) else b""
-            verdict = self._flood.judge(topic, time.monotonic())
-            if verdict is Verdict.DROP:
-                continue
-            if verdict is Verdict.REFUSE:
-                _log.warning("MQTT commands come too fast and are dropped", topic=topic, most_a_second=MOST_A_SECOND)
-                asked: Event | Refusal | None = topics.too_many(topic, payload, MOST_A_SECOND)
-            else:
-                asked = topics.parse_command(topic, payload, time.time())
-            if isinstance(asked, Refusal):
-                _log.info("MQTT command refused", topic=topic, error=asked.error)
-                self._answer(lambda refusal=asked: topics.refusal_message(refusal))  # type: ignore[misc]
-            elif asked is not None:
-                self._on_command(asked)
-            else:
-                _log.warning("MQTT command left alone: its topic names no usable id", topic=topic)
+    def _asked(self, topic: str, payload: bytes) -> None:
+        asked = topics.parse_command(topic, payload, self._now())
+        if isinstance(asked, Refusal):
+            _log.info("MQTT command refused", topic=topic, error=asked.error)
+            self._refuse(asked)
+        elif asked is not None:
+            self._on_command(asked)
+        else:
+            _log.warning("MQTT command left alone: its topic names no usable id", topic=topic)
 
-    async def _write(self, client: aiomqtt.Client) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
+        self._answer(lambda: topics.refusal_message(refusal))
+
+    async def _write(self, client: aiomqtt.Client, hears: asyncio.Event) -> None:
+        await hears.wait()
+        self._connected()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._outbox.next_due):
                     await self._wake.wait()
             self._wake.clear()
             await self._drain(client)
+            if not self._acts():
+                await asyncio.sleep(_STANDING_BY_SECONDS)  # what is due, but not this daemon's to say, stays due
 
     async def _drain(self, client: aiomqtt.Client, *, early: bool = False) -> None:
-        while batch := self._outbox.take(_AT_ONCE, time.monotonic(), early=early):
+        while batch := self._outbox.take(_AT_ONCE, time.monotonic(), early=early, own_only=not self._acts()):
             try:
                 outcomes = await asyncio.gather(*(self._send(client, item) for item in batch), return_exceptions=True)
             except asyncio.CancelledError:
@@ -263,23 +286,34 @@ class MqttDoor:
         if item.expires_at is not None:
             properties = _expiring(max(1, math.ceil(item.expires_at - time.monotonic())))
         await client.publish(
-            message.topic,
+            self._settings.mqtt.topic(message.topic),
             message.payload,
             qos=_QOS[item.kind],
             retain=item.kind in _RETAINED,
             properties=properties,
         )
         if item.rang_at is not None:
-            metrics.POP_SECONDS.observe(max(0.0, time.time() - item.rang_at))
+            metrics.POP_SECONDS.observe(max(0.0, self._now() - item.rang_at))
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         """Publish what is left and that this daemon is down: a clean end sends no last will."""
         try:
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self._drain(client, early=True)
-                await client.publish(self._will.topic, self._will.payload, qos=1, retain=True)
+                farewell = self._settings.mqtt.topic(self._will.topic)
+                await client.publish(farewell, self._will.payload, qos=1, retain=True)
         except (aiomqtt.MqttError, OSError, TimeoutError) as error:
             _log.warning("MQTT broker left without a goodbye", reason=_reason(error))
+
+    def _status(self) -> Message:
+        return topics.node_message(
+            self._node,
+            up=True,
+            acting=self._acting,
+            pbx_connected=self._pbx_connected,
+            version=__version__,
+            shedding=self._shedding,
+        )
 
     # -- small change --------------------------------------------------------------------------------------------------
 
@@ -313,6 +347,12 @@ class MqttDoor:
             _log.warning(f"MQTT: {what}", broker=str(self._settings.mqtt.url))
 
 
+async def _lasts(client: aiomqtt.Client) -> None:
+    """While the link does, for nothing is subscribed to; its end raises."""
+    async for _ in client.messages:
+        pass
+
+
 @cache  # paho takes longer to make it than to send a message; few seconds differ
 def _expiring(seconds: int) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho ships none
@@ -320,9 +360,14 @@ def _expiring(seconds: int) -> Properties:
     return properties
 
 
-def _mend(error: Exception) -> str | None:
-    if isinstance(error, _RefusedError):
+def _mend(error: Exception, mqtt: Mqtt) -> str | None:
+    if isinstance(error, RefusedError):
         return str(error)
+    if (said := tls.wrong(error, mqtt.url.host, "mqtt")) is not None:
+        return said
+    # What a broker says after TLS 1.3 stands, aiomqtt does not hand on: it waits for the answer that never comes.
+    if mqtt.secured is not None and str(error) == "Operation timed out":
+        return "the broker takes TLS and then says nothing; where it asks for a certificate, set mqtt.cert_file to one it takes"
     for one in (error, error.__cause__):
         if isinstance(one, aiomqtt.MqttCodeError) and isinstance(one.rc, ReasonCode):
             return _MENDS.get(one.rc.value)

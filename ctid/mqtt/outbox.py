@@ -1,9 +1,9 @@
 """What waits to be published: the newest of each kind, in order of urgency, never more than a bound.
 
-Law: an agent's pop beats everything. Answers are kept in turn, pops coalesce by agent and call, states by agent, calls by
-call; a newer one replaces the older. Past its bound a kind gives up its oldest; states and the node's own status are
-bounded by the number of agents and never given up. What has expired is not published; what is not due yet waits for what may
-replace it, and no longer than the first of them would have.
+Law: an agent's pop beats everything. Answers are kept in turn, pops coalesce by agent and call, states by agent, calls
+by call; a newer one replaces the older. Past its bound a kind gives up its oldest; states and the node's own status are
+bounded by the number of agents and never given up. What has expired is not published; calls wait while ctid does not
+keep pace; what is not due yet waits for what may replace it, and no longer than the first of them would have.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Item:
 class Outbox:
     def __init__(self) -> None:
         self._waiting: dict[Kind, OrderedDict[Hashable, Item]] = {kind: OrderedDict() for kind in Kind}
+        self._held: frozenset[Kind] = frozenset()
         self._due: dict[tuple[Kind, Hashable], float] = {}  # of those that wait: when the first of their key was due
 
     def __len__(self) -> int:
@@ -72,19 +73,28 @@ class Outbox:
                 waiting.move_to_end(item.key, last=False)
             self._due[item.kind, item.key] = -math.inf
 
+    def hold(self, kinds: frozenset[Kind]) -> None:
+        """Let these wait until they are held no more: the newest of each key, within the bound."""
+        self._held = kinds
+
     @property
     def next_due(self) -> float | None:
-        """When the next item is due; ``None`` when none waits."""
-        first = (self._due[kind, next(iter(items))] for kind, items in self._waiting.items() if items)
+        """When the next item is due; ``None`` when none waits but what is held."""
+        waiting = ((kind, items) for kind, items in self._waiting.items() if items and kind not in self._held)
+        first = (self._due[kind, next(iter(items))] for kind, items in waiting)
         return min(first, default=None)
 
-    def take(self, most: int, now: float, *, early: bool = False) -> list[Item]:
+    def take(self, most: int, now: float, *, early: bool = False, own_only: bool = False) -> list[Item]:
         """Remove and return up to ``most`` items that are due, the most urgent first, leaving out what expired by ``now``.
 
-        ``early`` takes those not yet due as well.
+        ``early`` takes those not yet due, and those held, too; ``own_only`` leaves what is not about this daemon itself.
         """
         taken: list[Item] = []
         for kind, items in self._waiting.items():
+            if own_only and kind is not Kind.NODE:
+                break
+            if kind in self._held and not early:
+                continue
             while items and len(taken) < most and (early or self._due[kind, next(iter(items))] <= now):
                 item = self._pop(items)
                 if item.expires_at is not None and item.expires_at <= now:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from structlog import get_logger
 
+from ctid import tls
 from ctid.config import Mqtt
 from ctid.mqtt.cancelling import heed_cancellation
 from ctid.mqtt.topics import Message
@@ -60,7 +60,7 @@ class Subscriber:
         until.MessageExpiryInterval = math.ceil(expires)
         try:
             # QoS 0: a command that the broker delivered twice would be carried out twice.
-            await self._client.publish(message.topic, message.payload, qos=0, properties=until)
+            await self._client.publish(self._mqtt.topic(message.topic), message.payload, qos=0, properties=until)
         except aiomqtt.MqttError as error:
             raise ConnectionError(str(error)) from error
 
@@ -69,10 +69,11 @@ class Subscriber:
         while True:
             try:
                 await self._listen()
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, OSError) as error:
                 if self._client is not None:
                     pause = FIRST_PAUSE
-                _log.warning("no MQTT broker", broker=str(self._mqtt.url), error=str(error), again_in=round(pause, 1))
+                said = tls.wrong(error, self._mqtt.url.host, "mqtt") or str(error)
+                _log.warning("no MQTT broker", broker=str(self._mqtt.url), error=said, again_in=round(pause, 1))
             finally:
                 self._client = None
             heed_cancellation()
@@ -87,16 +88,16 @@ class Subscriber:
             username=mqtt.username,
             password=mqtt.password.get_secret_value() if mqtt.password else None,
             protocol=aiomqtt.ProtocolVersion.V5,
-            tls_context=ssl.create_default_context(cafile=mqtt.ca_file) if mqtt.url.tls else None,
+            tls_context=mqtt.secured.context() if mqtt.secured else None,
             timeout=10,
             keepalive=20,
             max_queued_incoming_messages=QUEUED,
         ) as client:
-            await client.subscribe([(topic, 1) for topic in self._topics])
+            await client.subscribe([(mqtt.topic(topic), 1) for topic in self._topics])
             heed_cancellation()
             self._client = client
             _log.info("listening to the MQTT broker", broker=str(mqtt.url))
             async for message in client.messages:
                 payload = message.payload
                 if isinstance(payload, bytes) and len(payload) <= LARGEST:
-                    self._take(message.topic.value, payload, kept=bool(message.retain))
+                    self._take(mqtt.name(message.topic.value), payload, kept=bool(message.retain))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +20,12 @@ from ctid.config import AGENT_ID
 from ctid.domain.events import (
     DialAsked,
     Event,
+    MoveAsked,
     PauseAsked,
     PickupAsked,
+    PrioritiseAsked,
+    RecordingPauseAsked,
+    RecordingResumeAsked,
     RelinkAsked,
     Request,
     ResumeAsked,
@@ -39,12 +43,15 @@ from ctid.saying import sentence
 
 PREFIX = "ctid/v1"
 #: What the door listens to, and nothing else.
-COMMANDS = (f"{PREFIX}/agents/+/command", f"{PREFIX}/calls/+/command")
+_OF_AGENTS, _ON_CALLS = f"{PREFIX}/agents/+/command", f"{PREFIX}/calls/+/command"
+COMMANDS = (_OF_AGENTS, _ON_CALLS)
 LARGEST_COMMAND = 16 * 1024
 LONGEST_ID = 64
 LONGEST_REASON = 100
 LONGEST_EXTENSION = 3600.0
 LONGEST_NUMBER = 64
+#: Of a person or a line.
+LONGEST_NAME = 100
 #: Of a ticket or a contact: the site's own key, as imported.
 LONGEST_KEY = 200
 
@@ -53,8 +60,7 @@ ID = AGENT_ID
 # The dialplan keeps letters, digits, _ and - of an endpoint and drops the rest.
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_AGENT_COMMANDS_TO_COME = ("record_pause", "record_resume")
-_CALL_COMMANDS_TO_COME = ("prioritise", "move", "listen", "whisper", "barge")
+_CALL_COMMANDS_TO_COME = ("listen", "whisper", "barge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,7 @@ def agent_message(status: AgentStatus) -> Message:
             "phone": status.phone,
             "wrap_up_until": iso(status.wrap_up_until),
             "consults": status.consults,
+            "recording_paused_until": iso(status.paused_until),
         },
     )
 
@@ -129,15 +136,19 @@ def call_message(call: CallRecord, waiting: Waiting | None = None) -> Message:
             "severity": waiting.severity,
             "contact": waiting.contact,
             "customer": waiting.customer,
+            "prioritised": waiting.prioritised,
+            "stands_since": iso(waiting.stands_since),
         }
     return _message(f"{PREFIX}/calls/{_level(call.id)}", {**call_json(call), "waiting": shown})
 
 
-def node_message(node: str, *, up: bool, acting: bool, pbx_connected: bool, version: str) -> Message:
-    """The daemon's own state, to be retained; with ``up=False`` it is the last will."""
+def node_message(
+    node: str, *, up: bool, acting: bool, pbx_connected: bool, version: str, shedding: tuple[str, ...] = ()
+) -> Message:
+    """The daemon's own state, to be retained; with ``up=False`` it is the last will. ``shedding``: what it leaves undone."""
     return _message(
         f"{PREFIX}/nodes/{_level(node)}/status",
-        {"up": up, "acting": acting, "pbx_connected": pbx_connected, "version": version},
+        {"up": up, "acting": acting, "pbx_connected": pbx_connected, "version": version, "shedding": shedding},
     )
 
 
@@ -145,6 +156,17 @@ def result_message(agent: AgentId, request_id: str | None, error: Said | None) -
     """The answer to an agent's command. Raises ``ValueError`` for an id that is no topic level."""
     answer = {"id": request_id, "ok": error is None, "error": sentence(error) if error is not None else None}
     return _message(_agent_result(agent), answer if error is None else answer | _said(error))
+
+
+def call_result_message(call: CallId, request_id: str, error: Said | None) -> Message:
+    """The answer to a command on a call. Raises ``ValueError`` for an id that is no topic level."""
+    answer = {"id": request_id, "ok": error is None, "error": sentence(error) if error is not None else None}
+    return _message(_call_result(call), answer if error is None else answer | _said(error))
+
+
+def call_command_message(call: CallId, request_id: str, command: str, fields: Mapping[str, Any]) -> Message:
+    """A command on a call as a supervisor sends it. Raises ``ValueError`` for an id that is no topic level."""
+    return _message(f"{PREFIX}/calls/{_level(call)}/command", {**fields, "id": request_id, "command": command})
 
 
 def command_message(agent: AgentId, request_id: str, command: str, fields: Mapping[str, Any]) -> Message:
@@ -221,19 +243,23 @@ def parse_command(topic: str, payload: bytes, at: float) -> Event | Refusal | No
     try:
         asked = _object(payload)
         request_id = _id(asked)
-        command = _command(asked)
         if kind == "calls":
-            raise _unserved(command, (), _CALL_COMMANDS_TO_COME)
+            command = _command(asked, _OF_CALL)
+            of_call = _OF_CALL.get(command)
+            if of_call is None:
+                raise _unserved(command, tuple(_OF_CALL), _CALL_COMMANDS_TO_COME)
+            return of_call(at, subject, request_id, asked)
+        command = _command(asked, _MAKE)
         make = _MAKE.get(command)
         if make is None:
-            raise _unserved(command, tuple(_MAKE), _AGENT_COMMANDS_TO_COME)
+            raise _unserved(command, tuple(_MAKE), ())
         return make(at, Request(agent=subject, id=request_id), asked)
     except _UnusableError as error:
         return Refusal(topic=answers, id=_echo(asked), error=str(error))
 
 
-def too_many(topic: str, payload: bytes, most: int) -> Refusal | None:
-    """The answer to a command of a sender who sends more than ``most`` a second; ``None`` where nobody could be answered."""
+def refused(topic: str, payload: bytes, error: str) -> Refusal | None:
+    """The answer to a command that is not looked at; ``None`` where nobody could be answered."""
     addressed = _addressed(topic)
     if addressed is None:
         return None
@@ -241,7 +267,23 @@ def too_many(topic: str, payload: bytes, most: int) -> Refusal | None:
         given = _echo(_object(payload))
     except _UnusableError:
         given = None
-    return Refusal(topic=addressed[2], id=given, error=f"too many commands; send at most {most} a second")
+    return Refusal(topic=addressed[2], id=given, error=error)
+
+
+def source(topic: str) -> str:
+    """Whose commands come by this topic: an agent's by their own, all those on calls by one, for they name any call."""
+    return topic if topic.startswith(f"{PREFIX}/agents/") else _ON_CALLS
+
+
+def commands_but(left: Collection[str], agents: Iterable[AgentId]) -> tuple[str, ...]:
+    """What to subscribe to so that all are heard but the sources ``left`` out: ``agents`` by name where one is left out."""
+    if not left:
+        return COMMANDS
+    calls = (_ON_CALLS,) if _ON_CALLS not in left else ()
+    if set(left) == {_ON_CALLS}:
+        return (_OF_AGENTS,)
+    own = (f"{PREFIX}/agents/{agent}/command" for agent in agents if ID.fullmatch(agent))
+    return (*(topic for topic in own if topic not in left), *calls)
 
 
 def _addressed(topic: str) -> tuple[str, str, str] | None:
@@ -277,18 +319,17 @@ def _echo(asked: Mapping[str, Any]) -> str | None:
     return given if isinstance(given, str) and 0 < len(given) <= LONGEST_ID and given.isprintable() else None
 
 
-def _command(asked: Mapping[str, Any]) -> str:
+def _command(asked: Mapping[str, Any], served: Iterable[str]) -> str:
     command = asked.get("command")
     if not isinstance(command, str) or not command:
-        raise _UnusableError(f"the message has no command; send command as one of {', '.join(_MAKE)}")
+        raise _UnusableError(f"the message has no command; send command as one of {', '.join(served)}")
     return command
 
 
 def _unserved(command: str, served: tuple[str, ...], to_come: tuple[str, ...]) -> _UnusableError:
     if command in to_come:
-        instead = f"; it knows {', '.join(served)}" if served else "; it carries out no commands on calls"
-        return _UnusableError(f"{command} is not served by this version of ctid{instead}")
-    return _UnusableError(f"{command[:LONGEST_ID]!r} is no command; send one of {', '.join(served or to_come)}")
+        return _UnusableError(f"{command} is not served by this version of ctid; it knows {', '.join(served)}")
+    return _UnusableError(f"{command[:LONGEST_ID]!r} is no command; send one of {', '.join(served)}")
 
 
 def _sign_in(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
@@ -359,6 +400,17 @@ def _relink(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
     )
 
 
+def _prioritise(at: float, call_id: CallId, request_id: str, asked: Mapping[str, Any]) -> Event:
+    return PrioritiseAsked(at=at, call_id=call_id, id=request_id, by=_text(asked, "by", LONGEST_NAME))
+
+
+def _move(at: float, call_id: CallId, request_id: str, asked: Mapping[str, Any]) -> Event:
+    line, end = _text(asked, "line", LONGEST_NAME), asked.get("end", False)
+    if not isinstance(end, bool) or end == (line is not None):
+        raise _UnusableError("move goes to one place; send line as the name of a line, or end as true")
+    return MoveAsked(at=at, call_id=call_id, id=request_id, line=line, by=_text(asked, "by", LONGEST_NAME))
+
+
 def _call_of(asked: Mapping[str, Any], command: str) -> CallId:
     call_id = asked.get("call_id")
     if not isinstance(call_id, str) or not ID.fullmatch(call_id):
@@ -376,6 +428,10 @@ def _text(asked: Mapping[str, Any], key: str, longest: int) -> str | None:
     return given.strip()
 
 
+_OF_CALL: dict[str, Callable[[float, CallId, str, Mapping[str, Any]], Event]] = {
+    "prioritise": _prioritise,
+    "move": _move,
+}
 _MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
     "sign_in": _sign_in,
     "sign_out": lambda at, request, _: SignOutAsked(at=at, request=request),
@@ -388,4 +444,6 @@ _MAKE: dict[str, Callable[[float, Request, Mapping[str, Any]], Event]] = {
     "dial": _dial,
     "transfer": _transfer,
     "relink": _relink,
+    "record_pause": lambda at, request, _: RecordingPauseAsked(at=at, request=request),
+    "record_resume": lambda at, request, _: RecordingResumeAsked(at=at, request=request),
 }

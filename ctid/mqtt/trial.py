@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 
 import aiomqtt
 from paho.mqtt.client import Client
@@ -43,16 +42,17 @@ async def try_broker(mqtt: Mqtt) -> None:
     """Connect with MQTT 5, subscribe to the command topics, publish an empty message; raises ``BrokerFault``."""
     try:
         async with asyncio.timeout(2 * _SECONDS), _connection(mqtt) as client:
-            for topic in topics.COMMANDS:
+            for topic in map(mqtt.topic, topics.COMMANDS):
                 for code in await client.subscribe(topic, qos=1):
                     if isinstance(code, ReasonCode) and code.is_failure:
                         raise BrokerFault(f"the broker refuses to let ctid subscribe to {topic}; allow it in its ACL")
-            topic = f"ctid/v1/agents/{_NOBODY}/pop"
+            topic = mqtt.topic(f"{topics.PREFIX}/agents/{_NOBODY}/pop")
             await client.publish(topic, b"", qos=1)
             if client.refused is not None:
-                raise BrokerFault(f"the broker refuses to let ctid publish to {topic}; allow ctid/v1/# in its ACL")
+                every = mqtt.topic(f"{topics.PREFIX}/#")
+                raise BrokerFault(f"the broker refuses to let ctid publish to {topic}; allow {every} in its ACL")
     except (aiomqtt.MqttError, OSError) as error:
-        mend = _mend(error) or f"cannot be reached ({_reason(error)}); is it running, and mqtt.url right?"
+        mend = _mend(error, mqtt) or f"cannot be reached ({_reason(error)}); is it running, and mqtt.url right?"
         raise BrokerFault(mend) from None
 
 
@@ -65,5 +65,5 @@ def _connection(mqtt: Mqtt) -> _Client:
         identifier=f"ctid-doctor-{secrets.token_hex(4)}",
         protocol=aiomqtt.ProtocolVersion.V5,
         timeout=_SECONDS,
-        tls_context=ssl.create_default_context(cafile=mqtt.ca_file) if mqtt.url.tls else None,
+        tls_context=mqtt.secured.context() if mqtt.secured else None,
     )

@@ -6,6 +6,7 @@ user: who may not see a thing by the pages does not see it here. No path on a di
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -13,9 +14,10 @@ import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from ctid.calljson import attempt_json, call_json, iso, seconds, step_json, ticket_json
+from ctid.db.audits import Actor
 from ctid.db.books import Mark
 from ctid.db.calls import NoSuchCall, SeveralCalls
 from ctid.db.tickets import NoSuchTicket
@@ -23,6 +25,7 @@ from ctid.db.users import User
 from ctid.domain.types import AgentState, CallRecord
 from ctid.web import api_models as models
 from ctid.web import cursors, hearing
+from ctid.web.identity import address_of
 from ctid.web.room import Room, room
 from ctid.web.shown import may_see_all
 
@@ -36,12 +39,26 @@ _bearer = HTTPBearer(auto_error=False, description="A token of: ctid user token"
 
 
 async def token_user(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> User:
-    """Whom the token acts for; 401 without a good one."""
-    user = await room(request).users.by_token(given.credentials) if given else None
+    """Whom the token acts for; 401 without a good one, 429 after many that were not. A good one is always heard."""
+    of = room(request)
+    user = await of.users.by_token(given.credentials) if given else None
+    if user is None and given:
+        await _wrong_token(of, address_of(request) or "unknown")
     if user is None:
         said = "This token is not valid." if given else "Send a token: Authorization: Bearer TOKEN."
         raise HTTPException(401, said, headers={"www-authenticate": "Bearer"})
     return user
+
+
+async def _wrong_token(of: Room, address: str) -> None:
+    """Count it; raises 429 where its address has sent too many."""
+    now = time.time()
+    if (wait := of.failures.token_wait_seconds(address, now)) > 0:
+        said = "Too many wrong tokens came from this address; send a good one, or wait."
+        raise HTTPException(429, said, headers={"retry-after": str(round(wait) + 1)})
+    of.failures.token_failed(address, now)
+    if of.failures.token_wait_seconds(address, now) > 0:
+        await of.audits.add("tokens_stopped", address, Actor(at=now, user_name="API", address=address))
 
 
 TokenUser = Annotated[User, Depends(token_user)]
@@ -56,6 +73,7 @@ Word = Annotated[str | None, Query(max_length=200, pattern=_NO_TEXT)]
 
 _FAULTS: dict[int | str, dict[str, Any]] = {
     401: {"model": models.Fault, "description": "No token, or one that is not valid."},
+    429: {"model": models.Fault, "description": "One more token that is not valid, after many from this address."},
     422: {"model": models.Fault, "description": "A value that cannot be."},
     503: {"model": models.Fault, "description": "The database does not answer."},
 }
@@ -108,7 +126,7 @@ async def call(
 async def agents(request: Request, user: TokenUser) -> Response:
     """The agents with their present states; to an agent's token that agent alone."""
     of = room(request)
-    saved = {status.agent: status for status in await of.agents.statuses()}
+    saved = {status.agent: status for status in await of.agents.statuses(of.settings.ami.pbx)}
     listed = []
     for agent in await of.agents.roster():
         if not may_see_all(user) and agent.id != user.agent_id:
@@ -197,7 +215,7 @@ async def ticket(request: Request, ticket_id: Id) -> Response:
 
 @router.get(
     "/recordings/{recording_id}/audio",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={
         200: {"content": {"audio/wav": {}}, "description": "The whole recording."},
         206: {"content": {"audio/wav": {}}, "description": "The bytes that Range asked for."},
@@ -205,7 +223,7 @@ async def ticket(request: Request, ticket_id: Id) -> Response:
         **_MISSING,
     },
 )
-async def recording(request: Request, user: TokenUser, recording_id: Id) -> FileResponse:
+async def recording(request: Request, user: TokenUser, recording_id: Id) -> Response:
     """A recording's sound; knows byte ranges."""
     return await hearing.audio(request, user, recording_id)
 

@@ -6,11 +6,24 @@ Law: descriptions, not a second way: the answers come from ``calljson`` and the 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ctid.desk.ticket import Status, StepKind
-from ctid.domain.types import AgentState, Certainty, Direction, LegResult, Outcome, RecordingState, Rule, Skip, Via
+from ctid.domain.types import (
+    AgentState,
+    Certainty,
+    Consent,
+    Direction,
+    GapEnd,
+    LegResult,
+    Outcome,
+    RecordingState,
+    Rule,
+    Skip,
+    Via,
+)
 
 
 class _Model(BaseModel):
@@ -34,12 +47,26 @@ class Leg(_Model):
     certainty: Certainty
 
 
+class Gap(_Model):
+    """A pause: ``kind`` is silence, or cut where the file is shorter by it; the seconds are those of the file."""
+
+    started_at: datetime
+    ended_at: datetime | None
+    agent: str | None
+    by: str | None
+    ended: GapEnd | None
+    kind: Literal["silence", "cut"]
+    begins_seconds: float | None
+    ends_seconds: float | None
+
+
 class Recording(_Model):
     id: str
     seconds: float | None
     sha256: str | None
     ticket_ids: list[str]
     state: RecordingState
+    gaps: list[Gap]
 
 
 class Considered(_Model):
@@ -63,8 +90,9 @@ class Decision(_Model):
 class Diversion(_Model):
     at: datetime | None
     line: str | None
-    reason: Outcome
+    reason: Outcome | None
     to: str
+    by: str | None
 
 
 class Call(_Model):
@@ -89,6 +117,7 @@ class Call(_Model):
     recordings: list[Recording]
     decisions: list[Decision]
     diversions: list[Diversion]
+    consent: Consent | None
     callback: str | None
 
 

@@ -30,7 +30,9 @@ from ctid.web import (
     customers,
     desktop,
     dispositions,
+    erasing,
     health,
+    holds,
     lists_csv,
     live,
     me,
@@ -45,6 +47,7 @@ from ctid.web import (
     ticket_lists,
     tickets,
     today,
+    waiting,
 )
 from ctid.web.cursors import BadCursor
 from ctid.web.guards import Addressed, Bounded, Headed, Logged, Spoken
@@ -58,8 +61,9 @@ _TITLES = {
     404: say_later("Not here"),
     405: say_later("That does not work"),
     422: say_later("That does not work"),
-    503: say_later("The database does not answer"),
+    503: say_later("Not now"),
 }
+_FAILED = say_later("Something failed")
 
 _log = get_logger(__name__)
 
@@ -89,10 +93,13 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (
         sign_in,
         desktop,
+        waiting,
         pages,
         quick,
         merging,
         lists_csv,
+        holds,
+        erasing,
         customers,
         contacts,
         ticket_lists,
@@ -171,7 +178,11 @@ async def _bad_cursor(request: Request, error: Exception) -> Response:
 
 async def _no_database(request: Request, error: Exception) -> Response:
     _log.error("the database does not answer", error=str(error))
-    return _say(request, 503, _("Try again in a moment; if it stays so, tell your administrator."))
+    said = _(
+        "Calls go on, and what happens in them is written once it answers. Try again in a moment; if it stays so, tell your"
+        " administrator."
+    )
+    return _say(request, 503, said, {"retry-after": "5"}, title=_("The database does not answer"))
 
 
 async def _failure(request: Request, error: Exception) -> Response:
@@ -179,13 +190,15 @@ async def _failure(request: Request, error: Exception) -> Response:
     return _say(request, 500, _("Something went wrong here; it has been written to the log."))
 
 
-def _say(request: Request, status: int, said: str, headers: dict[str, str] | None = None) -> Response:
+def _say(
+    request: Request, status: int, said: str, headers: dict[str, str] | None = None, *, title: str | None = None
+) -> Response:
     response: Response
+    title = title or _(_TITLES.get(status, _FAILED))
     if request.url.path.startswith("/api"):
         response = JSONResponse({"error": said}, status)
     else:
-        response = page(
-            request, "error.html", status=status, title=_(_TITLES.get(status, say_later("Something failed"))), said=said
-        )
+        again = status == 503 and request.method == "GET"
+        response = page(request, "error.html", status=status, title=title, said=said, again=again)
     response.headers.update(headers or {})
     return response

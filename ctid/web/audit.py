@@ -26,6 +26,7 @@ from ctid.web.identity import allowed
 from ctid.web.roles import May
 from ctid.web.room import Room, room
 from ctid.web.shown import page
+from ctid.web.sparing import spare
 from ctid.web.texts import ACTIONS, FIELDS, word
 
 #: Rows of one file.
@@ -94,7 +95,7 @@ async def audit(request: Request, wanted: Wanted, after: Text = "") -> Response:
     )
 
 
-@router.get("/audit.csv")
+@router.get("/audit.csv", dependencies=[Depends(spare)])
 async def as_file(request: Request, wanted: Wanted) -> Response:
     """The same rows as a file for a spreadsheet, the newest ``MOST_IN_FILE``."""
     of = room(request)

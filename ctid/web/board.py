@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 from structlog import get_logger
 
-from ctid.domain.types import AgentId, AgentState, CallId, PopState
+from ctid.domain.types import AGEING_SECONDS, AgentId, AgentState, CallId, PopState
+from ctid.domain.waiting import PRIORITISED, Order, waiting_order
 from ctid.mqtt.topics import ID, PREFIX
 
 TOPICS = (
@@ -56,6 +58,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     phone: str | None = None
     wrap_up_until: str | None = None
     consults: str | None = None
+    recording_paused_until: str | None = None
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +110,8 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
     severity: int = 0
     contact: str | None = None
     customer: str | None = None
+    prioritised: bool = False
+    stands_since: str | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +121,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Waits
     caller: str | None = None
     line: str | None = None
+
+
+def _epoch(text: str | None, otherwise: float) -> float:
+    try:
+        return datetime.fromisoformat(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return otherwise
 
 
 class _Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +143,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     acting: bool = False
     pbx_connected: bool = False
     version: str | None = None
+    shedding: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -200,6 +213,9 @@ class Watch:
 
 @dataclass(slots=True)
 class Board:
+    """``priorities`` are those of the lines by name, which with levels and ageing decide who is served first."""
+
+    priorities: Mapping[str, int] = field(default_factory=dict)
     views: dict[AgentId, View] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     _waiting: dict[CallId, tuple[float, Waiting]] = field(default_factory=dict)  # heard when, by the monotonic clock
@@ -240,10 +256,21 @@ class Board:
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
-        """The callers who wait and may be picked up: by level, then severity, then arrival."""
-        heard_since = time.monotonic() - SILENT_SECONDS
+        """The callers who wait and may be picked up, in the order in which routing serves them."""
+        heard_since, now = time.monotonic() - SILENT_SECONDS, time.time()
         here = [waiting for heard, waiting in self._waiting.values() if heard >= heard_since]
-        return tuple(sorted(here, key=lambda w: (-w.waiting.level, -w.waiting.severity, w.waiting.since or "", w.id)))
+        return tuple(sorted(here, key=lambda caller: (self._order(caller, now), caller.id)))
+
+    def _order(self, caller: Waiting, now: float) -> Order:
+        of = caller.waiting
+        return waiting_order(
+            level=of.level,
+            severity=of.severity,
+            priority=self.priorities.get(caller.line or "", 0) + (PRIORITISED if of.prioritised else 0),
+            arrived_at=_epoch(of.stands_since or of.since, now),
+            now=now,
+            ageing_seconds=AGEING_SECONDS,
+        )
 
     @property
     def watched(self) -> int:

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from ctid.db.contacts import ContactDraft, ContactFile, Move, NothingToLeave, TooManyNumbers
 from ctid.db.customers import LEAD
 from ctid.db.files import FileKind, LooksAlike, Match, NoSuchFile, StaleFile
+from ctid.db.holds import CallUnderHold
 from ctid.db.users import User
 from ctid.languages import _, say_later
 from ctid.web.addresses import Text, known, path_of, plain
@@ -109,6 +110,13 @@ async def change(request: Request, user: SignedIn, file: OfAddress, form: OwnFor
     except NoSuchFile:
         fields.refuse("customer", _("There is no such customer."))
         return await _form(request, fields, file, status=422)
+    except CallUnderHold:
+        said = _(
+            "Calls of theirs are under legal hold by the customer they are at now. If the person has moved, say so by"
+            " “Has moved”; a mistake can be mended once a supervisor has lifted the hold."
+        )
+        fields.refuse("customer", said)
+        return await _form(request, fields, file, status=409)
     return RedirectResponse(path_of("contacts", file.id), 303)
 
 

@@ -168,6 +168,7 @@ async def _shown(
         "customer.html",
         status=status,
         customer=file,
+        hold=(await of.holds.of(file.id)).hold,
         people=await of.contacts.at(file.id),
         former=await of.contacts.formerly_at(file.id),
         came=(await of.customers.came([file.id])).get(file.id) if file.kind == LEAD else None,

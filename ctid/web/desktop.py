@@ -155,7 +155,7 @@ async def _desk(request: Request, agent_id: AgentId, *, mine: bool) -> Response:
         mine=mine,
         phones=await _phones(of) if mine else (),
         pause_reasons=options(of.settings.desk.pause_reasons),
-        last_phone=await of.desks.last_phone(agent_id) if mine else None,
+        last_phone=await of.desks.last_phone(agent_id, of.settings.ami.pbx) if mine else None,
         **(await _over(of, agent_id) if mine else {"over": None}),
         **(await _lists(of, agent_id) | await _home(of, agent_id)),
     )
@@ -216,7 +216,7 @@ async def _phones(of: Room) -> list[tuple[str, str | None]]:
 
 async def _screens(of: Room) -> list[Screen]:
     """The enabled agents by name: as the board has them, else as the books last had them."""
-    saved = {status.agent: status for status in await of.agents.statuses()}
+    saved = {status.agent: status for status in await of.agents.statuses(of.settings.ami.pbx)}
     screens: list[Screen] = []
     for one in await of.agents.roster():
         if not one.enabled:
@@ -257,6 +257,8 @@ _FIELDS: Mapping[str, Callable[[FormData], dict[str, object]]] = {
     "pickup": _given("call_id"),
     "dial": _given("number", "ticket_id", "contact_id"),
     "transfer": _given("kind", "to"),
+    "record_pause": _given(),
+    "record_resume": _given(),
     "relink": lambda form: (
         _given("call_id", "ticket_id", "contact_id")(form) | ({"new": True} if _field(form, "new") else {})
     ),

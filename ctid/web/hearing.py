@@ -11,23 +11,29 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import HTTPException
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
+from structlog import get_logger
 
+from ctid.asterisk.recordings import opened
+from ctid.asterisk.sealing import sealed
 from ctid.db.recordings import LISTEN, Heard
 from ctid.db.users import User
 from ctid.domain.types import RecordingRecord, RecordingState
 from ctid.languages import _
 from ctid.web.identity import actor
+from ctid.web.playing import played
 from ctid.web.roles import May, may
 from ctid.web.room import Room, room
 from ctid.web.sounds import media_type
 from ctid.web.waveforms import Busy
 
 DOWNLOAD = "download"
+_log = get_logger(__name__)
+
 _PRIVATE = {"cache-control": "private, no-store"}
 
 
@@ -42,7 +48,7 @@ async def audible(of: Room, user: User, recordings: Iterable[RecordingRecord]) -
     return frozenset(heard.id for heard in found.values() if may_hear(user, heard))
 
 
-async def audio(request: Request, user: User, recording_id: str, *, download: bool = False) -> FileResponse:
+async def audio(request: Request, user: User, recording_id: str, *, download: bool = False) -> Response:
     """The recording as an answer that knows byte ranges; 404 where there is none for this user.
 
     ``download`` gives it as a file to keep, to those who see all.
@@ -50,17 +56,20 @@ async def audio(request: Request, user: User, recording_id: str, *, download: bo
     heard, path = await _found(request, user, recording_id)
     if download and not may(user, May.HEAR_ALL):
         raise HTTPException(403, _("Only supervisors keep recordings as files."))
-    # Of several ranges none is heeded, as HTTP allows: no player asks for them, and each costs a part of an answer.
-    if "," in request.headers.get("range", ""):
-        del MutableHeaders(scope=request.scope)["range"]
     if request.method != "HEAD":
         await _note(request, user, heard, download=download)
-    return FileResponse(
-        path,
-        media_type=media_type(heard.path),
-        headers=_PRIVATE,
-        filename=f"{heard.id}{path.suffix}" if download else None,
-    )
+    of = room(request)
+    try:
+        stream = await asyncio.to_thread(opened, path, of.settings.recordings.root, of.keys)
+    except OSError as error:
+        _log.error("recording.not_opened", recording=heard.id, error=error.strerror)
+        raise HTTPException(503, _("This recording cannot be opened now; tell your administrator.")) from None
+    if stream is None:
+        raise HTTPException(404, _("The file of this recording is not where it should be."))
+    headers = dict(_PRIVATE)
+    if download:
+        headers["content-disposition"] = f'attachment; filename="{quote(heard.id)}{quote(path.suffix)}"'
+    return played(stream, request, media_type(heard.path), headers)
 
 
 async def waveform(request: Request, user: User, recording_id: str) -> Response:
@@ -84,6 +93,8 @@ async def _found(request: Request, user: User, recording_id: str) -> tuple[Heard
         raise HTTPException(404, _("There is no such recording."))
     if heard.state is RecordingState.MISSING:
         raise HTTPException(404, _("This recording is missing: there is no file."))
+    if heard.state is RecordingState.ERASED:
+        raise HTTPException(404, _("This recording was erased."))
     path = await asyncio.to_thread(confined, of.settings.recordings.root, heard.path)
     if path is None:
         raise HTTPException(404, _("The file of this recording is not where it should be."))
@@ -91,15 +102,18 @@ async def _found(request: Request, user: User, recording_id: str) -> tuple[Heard
 
 
 def confined(root: Path, name: str) -> Path | None:
-    """The regular file of that name below the root, or ``None``: names that climb, links and folders are none."""
+    """The regular file of that name below the root, sealed or not, else ``None``: names that climb, links, folders are none."""
     try:
         top = root.resolve(strict=True)
         wanted = top / name
-        found = wanted.resolve(strict=True)
-        fine = found == wanted and found.is_relative_to(top) and found.is_file() and os.access(found, os.R_OK)
+        return wanted if any(_is_file(one, top) for one in (wanted, sealed(wanted))) else None
     except (OSError, ValueError, RuntimeError):
         return None
-    return found if fine else None
+
+
+def _is_file(wanted: Path, top: Path) -> bool:
+    found = wanted.resolve()
+    return found == wanted and found.is_relative_to(top) and found.is_file() and os.access(found, os.R_OK)
 
 
 async def _note(request: Request, user: User, heard: Heard, *, download: bool) -> None:

@@ -1,4 +1,4 @@
-"""How often a sign-in may fail, per user and per address; how many sockets a user may hold.
+"""How often a sign-in may fail, per user and per address, and an API token per address; how many sockets a user may hold.
 
 Law: a user is counted under one name however it is written, an address of IPv6 with its whole network, which is one line's.
 Kept in memory and bounded; past the bound the longest unseen are forgotten. A success clears the user's count and takes
@@ -16,6 +16,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 WINDOW_SECONDS = 300.0
 FAILURES_PER_USER = 10
 FAILURES_PER_ADDRESS = 50
+#: Wrong API tokens: nobody guesses 256 bits, but a script with an old one asks for ever.
+WRONG_TOKENS_PER_ADDRESS = 50
 REMEMBERED = 10_000
 #: Passwords that are checked or wait for it: two at a time are, each for a tenth of a second.
 SIGN_INS = 64
@@ -35,10 +37,28 @@ class Failures:
 
     def failed(self, user: str, address: str, now: float) -> None:
         for key in _keys(user, address):
-            self._at[key] = [*self._recent(key, now), now][-FAILURES_PER_ADDRESS:]
-            self._at.move_to_end(key)
-        while len(self._at) > REMEMBERED:
-            self._at.popitem(last=False)
+            self._mark(key, now)
+
+    def stopped(self, user: str, address: str, now: float) -> list[str]:
+        """Whom the try that has just failed was one too many for: the name, the address, both or neither."""
+        of_user, of_address = _keys(user, address)
+        both = ((of_user, FAILURES_PER_USER), (of_address, FAILURES_PER_ADDRESS))
+        return [key[1] for key, allowed in both if self._wait(key, allowed, now) > 0]
+
+    def user_wait_seconds(self, user: str, now: float) -> float:
+        """How long this user must wait wherever they are; 0 when they need not."""
+        return self._wait(_keys(user, "")[0], FAILURES_PER_USER, now)
+
+    def forgive(self, user: str) -> None:
+        """Somebody has seen that the user's failures were their own."""
+        self._at.pop(_keys(user, "")[0], None)
+
+    def token_wait_seconds(self, address: str, now: float) -> float:
+        """How long wrong tokens of this address are refused unseen; 0 when they are not."""
+        return self._wait(("token", _line(address)), WRONG_TOKENS_PER_ADDRESS, now)
+
+    def token_failed(self, address: str, now: float) -> None:
+        self._mark(("token", _line(address)), now)
 
     def succeeded(self, user: str, address: str) -> None:
         """The last try marked by ``failed`` turned out right."""
@@ -46,6 +66,12 @@ class Failures:
         self._at.pop(of_user, None)
         if marks := self._at.get(of_address):
             marks.pop()
+
+    def _mark(self, key: tuple[str, str], now: float) -> None:
+        self._at[key] = [*self._recent(key, now), now][-FAILURES_PER_ADDRESS:]
+        self._at.move_to_end(key)
+        while len(self._at) > REMEMBERED:
+            self._at.popitem(last=False)
 
     def _wait(self, key: tuple[str, str], allowed: int, now: float) -> float:
         recent = self._recent(key, now)

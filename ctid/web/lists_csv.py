@@ -24,6 +24,7 @@ from ctid.web.identity import OwnForm, OwnUpload, actor, allowed, signed_in
 from ctid.web.roles import May
 from ctid.web.room import Room, room
 from ctid.web.shown import page
+from ctid.web.sparing import spare
 from ctid.web.uploads import Upload
 
 #: Bad lines that are shown.
@@ -35,13 +36,13 @@ Lists = Literal["customers", "contacts"]
 Mover = Annotated[User, Depends(allowed(May.MOVE_LISTS))]
 
 
-@router.get("/customers.csv")
+@router.get("/customers.csv", dependencies=[Depends(spare)])
 async def customers_out(request: Request, user: Mover) -> Response:
     """All customers as a file."""
     return await _out(request, user, "customers")
 
 
-@router.get("/contacts.csv")
+@router.get("/contacts.csv", dependencies=[Depends(spare)])
 async def contacts_out(request: Request, user: Mover) -> Response:
     return await _out(request, user, "contacts")
 

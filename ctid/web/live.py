@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -34,6 +35,8 @@ TOO_MUCH = 1008
 MOST_HEARD = 100
 CHECK_SECONDS = 30.0
 BEAT_SECONDS = 10.0
+#: How soon a screen hears what is wrong.
+LOOK_SECONDS = 1.0
 
 router = APIRouter()
 _log = get_logger(__name__)
@@ -100,11 +103,16 @@ async def _tell(socket: WebSocket, of: Room, agent: AgentId | None) -> None:
 
 
 async def _beat(socket: WebSocket, of: Room) -> None:
-    """Say again and again that the line stands: a browser does not notice by itself that it broke."""
+    """Say again and again that the line stands: a browser does not notice by itself that it broke. What is wrong, at once."""
+    said: str | None = None
+    said_at = -inf
     with suppress(WebSocketDisconnect, RuntimeError):
         while True:
-            await socket.send_text(of_link(now=iso(time.time()) or "", trouble=trouble(of)))
-            await asyncio.sleep(BEAT_SECONDS)
+            wrong, now = trouble(of), time.monotonic()
+            if wrong != said or now - said_at >= BEAT_SECONDS:
+                await socket.send_text(of_link(now=iso(time.time()) or "", trouble=wrong))
+                said, said_at = wrong, now
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _hear(socket: WebSocket) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from ctid import explaining
 from ctid.db.books import Mark
@@ -21,6 +21,7 @@ from ctid.web.identity import SignedIn, signed_in
 from ctid.web.roles import May, may
 from ctid.web.room import room
 from ctid.web.shown import by_htmx, page
+from ctid.web.sparing import spare
 
 LIVE = "live"
 LISTENS = 20
@@ -135,10 +136,10 @@ async def callbacks(request: Request, state: Text = "", text: Text = "", after: 
 
 
 @router.api_route("/recordings/{recording_id}/audio", methods=["GET", "HEAD"])
-async def recording(request: Request, user: SignedIn, recording_id: str, download: Text = "") -> FileResponse:
+async def recording(request: Request, user: SignedIn, recording_id: str, download: Text = "") -> Response:
     return await hearing.audio(request, user, recording_id, download=bool(download))
 
 
-@router.get("/recordings/{recording_id}/peaks")
+@router.get("/recordings/{recording_id}/peaks", dependencies=[Depends(spare)])
 async def peaks(request: Request, user: SignedIn, recording_id: str) -> Response:
     return await hearing.waveform(request, user, recording_id)

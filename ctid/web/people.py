@@ -134,6 +134,16 @@ async def end_sessions(request: Request, user: SignedIn, user_id: int, form: Own
     return RedirectResponse(f"/users/{found.id}?done=sessions", 303)
 
 
+@router.post("/users/{user_id}/failures")
+async def forgive(request: Request, user: SignedIn, user_id: int, form: OwnForm) -> Response:  # noqa: ARG001 - checked
+    """Let a user try again at once whose failed sign-ins have stopped them."""
+    of = room(request)
+    found = await _existing(of, user_id)
+    of.failures.forgive(found.name)
+    await of.audits.add("sign_in_allowed", found.name, actor(request, user))
+    return RedirectResponse(f"/users/{found.id}?done=allowed", 303)
+
+
 def _role(fields: Fields) -> tuple[Role | None, str | None]:
     """The role and the agent asked for; an agent's user needs one."""
     asked = fields.choice("role", tuple(Role), required=True)
@@ -170,6 +180,7 @@ async def _one(request: Request, user: User, found: User, **forms: Fields) -> Re
         "locked": _("The user is locked out, and their sessions are ended."),
         "unlocked": _("The user may sign in again."),
         "sessions": _("The user's sessions are ended."),
+        "allowed": _("The user may try again at once."),
     }
     return page(
         request,
@@ -179,6 +190,7 @@ async def _one(request: Request, user: User, found: User, **forms: Fields) -> Re
         found=found,
         version=_version(found),
         oneself=found.id == user.id,
+        stopped=of.failures.user_wait_seconds(found.name, time.time()) > 0,
         sessions=await of.users.sessions(found, at=time.time()),
         **shown,
         **await _choices(of),

@@ -21,6 +21,9 @@ class May(Enum):
     SET_LEVELS = auto()  # of customers and contacts: who is served first
     MERGE_FILES = auto()  # two customers or contacts into one
     MOVE_LISTS = auto()  # all customers and contacts out as CSV, or in
+    ERASE = auto()  # a person, for good
+    PLACE_CALLERS = auto()  # among those who wait: first, last, on another line
+    HOLD = auto()  # legal holds, and how long a customer's recordings are kept
 
 
 _SUPERVISOR = frozenset(
@@ -32,13 +35,15 @@ _SUPERVISOR = frozenset(
         May.SET_LEVELS,
         May.MERGE_FILES,
         May.MOVE_LISTS,
+        May.PLACE_CALLERS,
+        May.HOLD,
     }
 )
 
 _ROLES: Mapping[Role, frozenset[May]] = {
     Role.AGENT: frozenset(),
     Role.SUPERVISOR: _SUPERVISOR,
-    Role.ADMINISTRATOR: _SUPERVISOR | {May.KEEP_USERS},
+    Role.ADMINISTRATOR: _SUPERVISOR | {May.KEEP_USERS, May.ERASE},
 }
 
 

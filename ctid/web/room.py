@@ -9,10 +9,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection, Request
 
+from ctid.asterisk.sealing import keys_of
 from ctid.config import Settings
 from ctid.db import session
 from ctid.db.agents import Agents
@@ -23,10 +25,14 @@ from ctid.db.calls import Calls
 from ctid.db.contacts import Contacts
 from ctid.db.customers import Customers
 from ctid.db.desks import Desks
+from ctid.db.erasure import Erasures
 from ctid.db.finding import Finder
+from ctid.db.holds import Holds
 from ctid.db.lists import Lists
 from ctid.db.merging import Merging
+from ctid.db.numbers import normalise
 from ctid.db.recordings import Recordings
+from ctid.db.retention import Kept
 from ctid.db.roster import Roster
 from ctid.db.session import DatabaseFault
 from ctid.db.ticket_writing import TicketDesk
@@ -43,7 +49,11 @@ from ctid.web.unheard import Unheard
 from ctid.web.uploads import Uploads
 from ctid.web.waveforms import Waveforms
 
+#: How long a page waits for one statement before it says that the database does not answer, in seconds.
+PATIENCE = 20.0
 NAMES_SECONDS = 10.0
+#: Where the names are wanted by feeds, which go on with those they have.
+NAMES_PATIENCE = 1.0
 
 
 class Room:
@@ -51,7 +61,7 @@ class Room:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.engine = session.engine(settings.database.url.get_secret_value())
+        self.engine = session.engine(settings.database.url.get_secret_value(), patience=PATIENCE)
         self.users = Users(self.engine)
         self.audits = Audits(self.engine)
         self.roster = Roster(self.engine)
@@ -63,24 +73,32 @@ class Room:
         self.books = Books(self.engine)
         self.customers = Customers(self.engine)
         self.contacts = Contacts(self.engine)
+        self.holds = Holds(self.engine)
+        routing = settings.routing
+        self.erasures = Erasures(
+            self.engine, partial(normalise, country=routing.country, outside_prefix=routing.outside_prefix)
+        )
         self.uploads = Uploads()
         self.timelines = Timelines(self.engine)
-        self.merging = Merging(self.engine)
+        self.merging = Merging(
+            self.engine, Kept(days=settings.recordings.retention_days, lines=settings.line_retention)
+        )
         self.recordings = Recordings(self.engine)
         self.desks = Desks(self.engine)
         self.lists = Lists(self.engine)
         self.finder = Finder(
             self.engine, country=settings.routing.country, outside_prefix=settings.routing.outside_prefix
         )
-        self.board = Board()
-        self.subscriber = Subscriber(settings.mqtt, (*TOPICS, RESULTS), self._hear)
+        self.board = Board(priorities={line.name: line.priority for line in settings.lines})
+        self.subscriber = Subscriber(settings.mqtt, (*TOPICS, *RESULTS), self._hear)
         self.asker = Asker(self.subscriber.publish, lambda: self.board.routing() is not None)
         self.unheard = Unheard(self.board, self.asker)
         self.failures = Failures()
         self.sockets = Sockets()
         self.sign_ins = asyncio.Semaphore(SIGN_INS)
         self.listens = Listens()
-        self.waveforms = Waveforms(settings.state.directory)
+        self.keys = keys_of(settings.recordings.keys)
+        self.waveforms = Waveforms(settings.state.directory, self.keys)
         self.zone = ZoneInfo(settings.routing.timezone)
         self._names: Mapping[AgentId, str] = {}
         self._colleagues: Mapping[AgentId, str] = {}
@@ -100,7 +118,7 @@ class Room:
             async with self._naming:
                 if time.monotonic() - self._names_at >= NAMES_SECONDS:
                     try:
-                        async with session.faults(self.engine):
+                        async with session.faults(self.engine, patience=NAMES_PATIENCE):
                             roster = await self.agents.roster()
                         self._names = {agent.id: agent.name for agent in roster}
                         self._colleagues = {agent.id: agent.name for agent in roster if agent.enabled}

@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,12 +22,15 @@ from ctid.config import Address, Settings
 from ctid.db import migrations
 from ctid.metrics import AddressTakenError
 from ctid.notify import Notifier
+from ctid.tls import ServerTls, TlsFault
 from ctid.web.app import create_app
 from ctid.web.room import Room
-from ctid.web.wire import Door, with_door
+from ctid.web.wire import HEAD_SECONDS, Door, with_door
 
 GRACE_SECONDS = 5
 LARGEST_SOCKET_MESSAGE = 4096
+#: So often the files of the certificate are looked at; SIGHUP has it done at once.
+LOOK_SECONDS = 60.0
 
 _log = get_logger(__name__)
 
@@ -37,19 +41,24 @@ async def run(settings: Settings) -> None:
         app = create_app(settings)
         room: Room = app.state.room
         await migrations.check(room.engine)
-        server = _Server(app, taken, Notifier())
+        web = settings.web
+        tls = None if web.cert_file is None else ServerTls("web", web.cert_file, web.key_file)
+        server = _Server(app, taken, Notifier(), tls)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.end)
+        loop.add_signal_handler(signal.SIGHUP, server.look_again)
         try:
             async with asyncio.TaskGroup() as tasks:
                 listening = tasks.create_task(room.subscriber.run(), name="web mqtt")
                 watchdog = tasks.create_task(server.tell_systemd(), name="web systemd")
+                renewing = tasks.create_task(server.renew(), name="web certificate")
                 await tasks.create_task(server.serve([taken]), name="web http")
                 listening.cancel()
                 watchdog.cancel()
+                renewing.cancel()
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
 
@@ -72,13 +81,15 @@ def listen(address: Address) -> Generator[socket.socket]:
 class _Server(uvicorn.Server):
     """uvicorn that tells systemd, and leaves signals to ``run``: its own way ends the process before the rest is closed."""
 
-    def __init__(self, app: FastAPI, taken: socket.socket, systemd: Notifier) -> None:
+    def __init__(self, app: FastAPI, taken: socket.socket, systemd: Notifier, tls: ServerTls | None = None) -> None:
         self.door = Door()
-        http, sockets = with_door(self.door)
+        self._tls = tls
+        self._look = asyncio.Event()
+        self._http, sockets = with_door(self.door)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=http,
+                http=self._http,
                 ws=sockets,
                 ws_max_size=LARGEST_SOCKET_MESSAGE,
                 access_log=False,
@@ -97,14 +108,50 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        _log.info("the web is up", listen=str(self._address))
+        # uvicorn would listen without a bound on the TLS handshake.
+        await super().startup([])
+        made = partial(
+            self._http,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for taken in sockets or ():
+            tls = None if self._tls is None else self._tls.context
+            patience = None if tls is None else HEAD_SECONDS
+            self.servers.append(
+                await asyncio.get_running_loop().create_server(
+                    made, sock=taken, ssl=tls, ssl_handshake_timeout=patience, backlog=self.config.backlog
+                )
+            )
+        _log.info("the web is up", listen=str(self._address), tls=self._tls is not None)
         self._systemd.ready(f"serving on {self._address}")
 
     def end(self) -> None:
         """Take no more requests, finish those under way, then return from ``serve``."""
         self._systemd.stopping("ending")
         self.should_exit = True
+
+    def look_again(self) -> None:
+        """Look now whether the certificate was renewed."""
+        self._look.set()
+
+    async def renew(self) -> None:
+        """Take up a certificate that was renewed on disk: new connections see it, open ones stay."""
+        told: str | None = None
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                if self._tls is not None and self._tls.look():
+                    _log.info("web.certificate_renewed")
+                told = None
+            except TlsFault as fault:  # half renewed, maybe: said once, tried again
+                if str(fault) != told:
+                    _log.error("web.certificate_not_taken", error=str(fault))
+                told = str(fault)
 
     async def tell_systemd(self) -> None:
         """Say to systemd's watchdog that the loop still turns."""

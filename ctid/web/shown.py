@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse
 from ctid import __version__, explaining, languages
 from ctid.calljson import iso
 from ctid.db.users import User
+from ctid.domain.spans import places
 from ctid.languages import _
 from ctid.web.identity import form_token, known
 from ctid.web.roles import May, may
@@ -107,6 +108,7 @@ def _make(zone: tzinfo) -> Environment:
         languages._, languages.ngettext, newstyle=True, pgettext=languages.pgettext
     )
     made.globals.update({"due": due, "late": late})
+    made.globals.update({"places": places, "paused": explaining.paused})
     made.globals.update({"static": static, "version": __version__, "may_see_all": may_see_all, "may": may, "May": May})
 
     def local(at: float | None, form: str = "clock") -> str:

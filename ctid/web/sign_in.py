@@ -18,6 +18,7 @@ from ctid.db.audits import Actor
 from ctid.languages import _, ngettext
 from ctid.web.addresses import plain
 from ctid.web.identity import OwnForm, actor, address_of, cookie_name, form_secret, https, user_of
+from ctid.web.limits import WINDOW_SECONDS
 from ctid.web.room import Room, room
 from ctid.web.shown import page
 
@@ -63,6 +64,9 @@ async def sign_in(request: Request, form: OwnForm) -> Response:
     if user is None:
         refused = Actor(at=now, user_name=name[:100], address=address_of(request))
         await of.audits.add("sign_in_refused", None, refused)
+        for whom in of.failures.stopped(name, address, now):
+            await of.audits.add("sign_in_stopped", whom[:100], refused)
+            _log.warning("sign-ins stopped", whom=whom[:100], address=address, seconds=WINDOW_SECONDS)
         return _sign_in_page(request, after, _("Name or password is wrong."), name, status=401)
     of.failures.succeeded(name, address)
     old = request.cookies.get(cookie_name(of))

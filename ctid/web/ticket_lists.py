@@ -26,6 +26,7 @@ from ctid.web.addresses import ROWS, Text, address, plain
 from ctid.web.identity import SignedIn, actor, signed_in
 from ctid.web.room import Room, room
 from ctid.web.shown import by_htmx, may_see_all, page
+from ctid.web.sparing import spare
 
 TABS: Final[Mapping[str, str]] = {
     View.MINE: say_later("Mine"),
@@ -111,7 +112,7 @@ async def tickets(
     )
 
 
-@router.get("/tickets.csv")
+@router.get("/tickets.csv", dependencies=[Depends(spare)])
 async def as_file(
     request: Request,
     user: SignedIn,

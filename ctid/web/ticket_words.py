@@ -32,6 +32,9 @@ _REFUSALS: Mapping[Refusal, str] = {
     Refusal.NO_SUCH_AGENT: say_later("There is no such agent, or they have left."),
     Refusal.NO_SUCH_CUSTOMER: say_later("There is no such customer."),
     Refusal.NO_SUCH_CONTACT: say_later("There is no such contact."),
+    Refusal.UNDER_HOLD: say_later(
+        "Calls of this ticket are under legal hold: who it is about can be changed once a supervisor has lifted the hold."
+    ),
 }
 
 _STEPS: Mapping[StepKind, str] = {

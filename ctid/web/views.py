@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ctid import explaining
+from ctid.domain.said import Code
 from ctid.domain.types import AgentId, AgentState, Candidate, Decision, Rule, Skip
 from ctid.languages import spoken
 from ctid.saying import told
@@ -88,6 +89,7 @@ def _state(state: State, names: Names) -> dict[str, str | None]:
         "phone": state.phone,
         "call_id": state.call_id,
         "wrap_up_until": state.wrap_up_until,
+        "recording_paused_until": state.recording_paused_until,
         "consults": names.get(state.consults, state.consults) if state.consults else None,
     }
 
@@ -108,6 +110,7 @@ def _pop(pop: Pop, names: Names) -> dict[str, Any]:
         "history": [_ticket(one, names) for one in pop.history if pop.ticket is None or one.id != pop.ticket.id],
         "why": explaining.why(decision, names) if decision else None,
         "notices": _notices(pop),
+        "recorded": all(note.code != Code.UNRECORDED for note in pop.notes),
     }
 
 
@@ -162,7 +165,7 @@ def _decision(raw: msgspec.Raw) -> Decision | None:
     """The decision of a pop; ``None`` where there is none that can be told in words."""
     try:
         decided = msgspec.json.decode(raw, type=_Decided | None)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if decided is None:
         return None

@@ -20,6 +20,7 @@ from structlog import get_logger
 
 from ctid.asterisk import recordings
 from ctid.asterisk.peaks import peaks
+from ctid.asterisk.sealing import NO_KEYS, Keys
 
 #: What has no waveform: sound of another form, a file that is not whole enough.
 NONE: Final = b'{"seconds":null,"channels":[]}'
@@ -28,7 +29,6 @@ _AT_ONCE: Final = 2
 _WAITING: Final = 200
 #: In each of 256 folders, so that no more than 51,200 are kept, of some 5 kB each.
 _IN_A_FOLDER: Final = 200
-_FORM: Final = b"1"
 _MARK: Final = 16
 
 _log = get_logger(__name__)
@@ -39,9 +39,10 @@ class Busy(Exception):  # noqa: N818 - a state of affairs, not a bug
 
 
 class Waveforms:
-    """``state`` is the state directory; it is never made here, for another user would then own it."""
+    """``state`` is the state directory; it is never made here, for another user would then own it. ``keys`` open recordings."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, keys: Keys = NO_KEYS) -> None:
+        self._keys = keys
         self._state = state
         self._reading = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
@@ -63,19 +64,17 @@ class Waveforms:
 
     def _look(self, root: Path, path: Path) -> bytes:
         try:
-            stream = recordings.opened(path, root)
+            stream = recordings.opened(path, root, self._keys)
             if stream is None:
                 return NONE
             with stream:
                 status = os.fstat(stream.fileno())
-                key = hashlib.sha256(
-                    b"\0".join((_FORM, os.fsencode(path), b"%d %d" % (status.st_size, status.st_mtime_ns)))
-                ).hexdigest()
-                file = self._state / "waveforms" / key[:2] / key[2:]
+                size = recordings.size_of(stream)
+                file = recordings.drawing(self._state, path, size, status)
                 kept = _kept(file)
                 if kept is not None:
                     return kept
-                found = peaks(stream, status.st_size)
+                found = peaks(stream, size)
         except (OSError, RuntimeError):  # RuntimeError: links in a circle
             return NONE
         made = NONE if found is None else msgspec.json.encode({"seconds": found.seconds, "channels": found.channels})

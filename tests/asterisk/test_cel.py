@@ -14,6 +14,7 @@ from ctid.domain.types import (
     Agent,
     CallRecord,
     Certainty,
+    Direction,
     LegResult,
     Line,
     Outcome,
@@ -111,6 +112,64 @@ def test_a_call_under_way_when_the_link_broke_ends_when_cel_says(file: Path, sin
     [leg] = call.legs
     assert leg.talk_seconds == pytest.approx(10)
     assert call.ended_at == pytest.approx(1013.4)
+
+
+@pytest.mark.parametrize(
+    ("there", "written", "ended"), [("", True, True), ("", False, False), ("9.1 9.2", True, False)]
+)
+async def test_an_end_that_cel_writes_late_is_waited_for_where_the_pbx_has_the_channel_no_more(
+    file: Path, there: str, *, written: bool, ended: bool
+) -> None:
+    """And not for ever: the PBX may have died under it."""
+    file.write_text("".join(WHOLE.splitlines(keepends=True)[:8]))  # noqa: ASYNC240 - a few lines
+    readings = 0
+
+    def now() -> float:
+        nonlocal readings
+        readings += 1
+        if written and readings == 2:
+            file.write_text(WHOLE)
+        return 1014.1
+
+    told = await cel.happened(file, scene=995, since=995, until=1014, there=frozenset(there.split()), now=now)
+    assert any(isinstance(event, ev.CallEnded) for event in told) == ended
+    assert (readings == 1) == bool(there)
+
+
+def test_what_ended_while_the_pbx_was_read_ended_when_cel_says_and_nothing_begins_that_the_pbx_had_not_shown(
+    file: Path,
+):
+    read_at, told_at = 1012.0, 1020.0
+    later = row("CHAN_START", 1012.5, CALLER.replace("9.1", "9.7"), exten="4001", context="ctid-inbound")
+    file.write_text(
+        WHOLE.replace(
+            row("BRIDGE_EXIT", 1013.2, CALLER, extra=BRIDGE), later + row("BRIDGE_EXIT", 1013.2, CALLER, extra=BRIDGE)
+        )
+    )
+    seen = cel.told_as_events(cel.rows(file, 0), 0, 1005)
+    events = cel.told_as_events(cel.rows(file, 1004), 1004, read_at, ends_until=told_at)
+    assert not any(isinstance(event, ev.CallStarted) and event.call_id == "9.7" for event in events)
+    call, _ = books(events, tuple(seen))
+    [leg] = call.legs
+    assert (leg.certainty, leg.talk_seconds) == (Certainty.BACKFILLED, pytest.approx(10))
+    assert call.ended_at == pytest.approx(1013.4)
+
+
+def test_who_was_on_hold_when_ctid_died_and_talked_before_it_was_back_has_their_recording(file: Path):
+    held = CallRecord(
+        id="9.1",
+        pbx="lab",
+        direction=Direction.INBOUND,
+        caller="13800138000",
+        dialled="4001",
+        line="service",
+        started_at=1000,
+        via=Via.FAILSAFE,
+    )
+    restored = ev.BooksRestored(at=1090, last_seen_at=1001.5, calls=(held,), statuses=(), talks=())
+    call, made = books(cel.told_as_events(cel.rows(file, 999), 1001.5, 1100), (restored,))
+    assert [r.path for r in call.recordings] == ["1970/01/01/9.1.wav"]
+    assert any(isinstance(a, MeasureRecording) for a in made)
 
 
 def test_a_gap_told_twice_counts_once(file: Path):

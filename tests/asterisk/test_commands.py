@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from scripted_pbx import ScriptedPbx, error, until
 from structlog.testing import capture_logs
 
+from ctid.asterisk.claiming import Claim
 from ctid.asterisk.client import AmiLink, AmiSettings, LinkState
 from ctid.asterisk.commands import Commands
 from ctid.asterisk.wire import Message
-from ctid.domain.actions import Beat, Overflow, RenewRecording, Ring, Say
+from ctid.db.numbers import arrivals
+from ctid.domain.actions import Overflow, RenewRecording, Ring, Say
 from ctid.domain.events import RouteRefused
+from ctid.domain.types import Line
 from lab.asterisk import Asterisk
 from lab.sipp import SippAgent, place_call
 
@@ -30,10 +34,11 @@ class Rig:
         self.refused: list[RouteRefused] = []
         self.now = 1000.0
         self.link = AmiLink(settings, on_messages=self.messages.extend, on_up=self._up, on_down=lambda: None)
+        self.claim = Claim(self.link, epoch="e1", now=lambda: self.now)
         self.commands = Commands(self.link, epoch="e1", now=lambda: self.now, on_refused=self.refused.append)
 
     async def _up(self, _: AmiLink) -> None:
-        await self.commands.claim()
+        await self.claim.make()
 
     def event(self, name: str) -> Message | None:
         return next((m for m in self.messages if name in (m.name, m.get("UserEvent"))), None)
@@ -159,7 +164,7 @@ async def test_an_endpoint_the_dialplan_would_bend_into_another_is_refused(endpo
 
 def test_an_epoch_that_would_break_the_route_is_refused() -> None:
     with pytest.raises(ValueError, match="epoch"):
-        Commands(Rig(1).link, epoch="a:b", now=lambda: 0.0, on_refused=lambda _: None)
+        Claim(Rig(1).link, epoch="a:b", now=lambda: 0.0)
 
 
 async def test_each_resync_claims_the_pbx_with_epoch_and_heartbeat() -> None:
@@ -170,11 +175,33 @@ async def test_each_resync_claims_the_pbx_with_epoch_and_heartbeat() -> None:
         assert claims == [("CTID_EPOCH", None), ("CTID_HEARTBEAT", None)] * 2
 
 
+async def test_what_a_line_s_callers_are_told_is_known_to_the_fallback_however_the_trunk_writes_its_number() -> None:
+    lines = (
+        Line(name="sales", numbers=("+862155640000",), consent="tell-them"),
+        Line(name="home", numbers=("02155640001", "4001"), consent="ask-them", consent_asked=True),
+        Line(name="silent", numbers=("02155640002",)),
+    )
+    async with ScriptedPbx() as pbx, running(Rig(pbx.port)) as rig:
+        claim = Claim(rig.link, epoch="e1", now=lambda: rig.now, lines=lines, arrivals=partial(arrivals, country="CN"))
+        await claim.make()
+        told = {
+            set_["Variable"].removeprefix("CTID_CONSENT_"): set_["Value"]
+            for set_ in pbx.named("Setvar")
+            if set_["Variable"].startswith("CTID_CONSENT_")
+        }
+    sales, home = (
+        {did for did, word in told.items() if word == wanted} for wanted in ("consent-tell-them", "ask-ask-them")
+    )
+    assert {"862155640000", "02155640000", "00862155640000"} <= sales
+    assert {"862155640001", "02155640001", "4001"} <= home
+    assert {did for did, word in told.items() if word == ""} == {did[:-1] + "2" for did in sales}
+
+
 async def test_a_beat_renews_the_lease_in_the_pbx_s_own_time() -> None:
     async with ScriptedPbx() as pbx:
         pbx.clock = lambda: 5000.5
         async with running(Rig(pbx.port)) as rig:
-            rig.commands.carry_out(Beat(at=rig.now - 1), decided_at=rig.now)
+            rig.claim.beat(rig.now - 1)
             await until(lambda: len(pbx.named("Setvar")) == 3)
             beat = pbx.named("Setvar")[-1]
             assert beat["Variable"] == "CTID_HEARTBEAT"
@@ -184,7 +211,7 @@ async def test_a_beat_renews_the_lease_in_the_pbx_s_own_time() -> None:
 async def test_a_core_that_lags_behind_renews_nothing() -> None:
     async with ScriptedPbx() as pbx, running(Rig(pbx.port)) as rig:
         with capture_logs() as logs:
-            rig.commands.carry_out(Beat(at=rig.now - 4), decided_at=rig.now)
+            rig.claim.beat(rig.now - 4)
         assert logs[0]["event"] == "beat.dropped"
         await rig.link.call("CoreStatus")
         assert len(pbx.named("Setvar")) == 2  # the claim alone

@@ -12,6 +12,7 @@ from ctid.asterisk.client import AmiLink, AmiSettings, LinkState
 from ctid.asterisk.originating import Originator
 from ctid.domain.actions import Originate
 from ctid.domain.events import CallNotMade
+from ctid.domain.types import Consent
 
 CALL = Originate(
     call_id="callback1-1772413200.7",
@@ -56,6 +57,10 @@ async def test_a_call_is_asked_for_under_ctids_own_id_and_without_waiting() -> N
         assert (asked["ChannelId"], asked["Channel"], asked["Async"]) == (CALL.call_id, "PJSIP/agent-7_b", "true")
         assert (asked["Context"], asked["Exten"], asked["Timeout"]) == ("ctid-callback", "13800138000", "19200")
         assert asked["Variable"] == "CTID_FROM=4001,CTID_SECONDS=45"
+        rig.originator.carry_out(replace(CALL, consent=Consent.REFUSED), decided_at=rig.now)
+        await until(lambda: len(pbx.named("Originate")) > 1)
+        unrecorded = pbx.named("Originate")[1]["Variable"]
+        assert unrecorded == "CTID_FROM=4001,CTID_SECONDS=45,__CTID_CONSENTED=refused"
         assert rig.refused == []
 
 

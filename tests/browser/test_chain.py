@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from lab.browser import NO_NETWORK, denied
 from tests.browser.conftest import Office
-from tests.browser.people import CHEN, LI, NUMBERS, WANG, ZHANG
+from tests.browser.people import CHEN, CHIEF, LI, NUMBERS, WANG, ZHANG
 from tests.browser.seen import is_now, shows, shows_nobody, slot
 
 SITE = {"ring_seconds": 4}
@@ -135,12 +135,14 @@ async def test_desks_outlive_a_restart_of_the_web_in_mid_call(office: Office) ->
 
 
 async def test_a_broker_that_went_and_came_back_is_told_of_and_callers_are_shown_again(office: Office) -> None:
-    async with office.desk(WANG, at="/desk") as page:
+    async with office.desk(WANG, at="/desk") as page, office.desk(CHIEF, at="/agents") as all_agents:
         await is_now(page, "idle")
         await office.site.broker.stop()
-        await expect(page.locator("#trouble")).to_be_visible(timeout=15_000)
+        for one in (page, all_agents):
+            await expect(one.locator("#trouble")).to_be_visible(timeout=15_000)
         await office.site.broker.start()
-        await expect(page.locator("#trouble")).to_be_hidden(timeout=15_000)
+        for one in (page, all_agents):
+            await expect(one.locator("#trouble")).to_be_hidden(timeout=15_000)
         async with office.site.call(NUMBERS["孙丽"]) as call:
             await shows(page, "孙丽", "answered")
             await call.hang_up()

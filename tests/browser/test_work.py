@@ -10,7 +10,20 @@ from playwright.async_api import Page, expect
 from lab.browser import told_by
 from lab.sipp import SippAgent
 from tests.browser.conftest import Office
-from tests.browser.people import HOSTILE, HOSTILE_NUMBER, LI, LONG, LONG_NUMBER, NUMBERS, SHARED, STRANGER, WANG, ZHANG
+from tests.browser.people import (
+    CHIEF,
+    HOSTILE,
+    HOSTILE_NUMBER,
+    LI,
+    LONG,
+    LONG_NUMBER,
+    NUMBERS,
+    SHARED,
+    STRANGER,
+    USERS,
+    WANG,
+    ZHANG,
+)
 from tests.browser.seen import is_now, shows, slot, taken
 from tests.chain.centre import PITCH, sound
 
@@ -28,6 +41,23 @@ HEARD = """
     return 2 * Math.sqrt(Math.max(0, last * last + before * before - turn * last * before)) / samples.length;
   };
   return JSON.stringify({ seconds: sound.duration, power: %s.map(power) });
+})()
+"""
+#: From where to where the first waveform is hatched, as parts of its width.
+HATCHED = """
+(async () => {
+  const player = document.querySelector("ctid-player");
+  while (!player.peaks) await new Promise((done) => setTimeout(done, 20));
+  const canvas = player.querySelector("canvas");
+  const colour = getComputedStyle(canvas).getPropertyValue("--wave-pause").trim();
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const seen = [];
+  for (let at = 0; at < data.length; at += 4) {
+    const near = Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue) < 12;
+    if (near && data[at + 3] > 100) seen.push((at / 4) % canvas.width);
+  }
+  return [Math.min(...seen) / canvas.width, (Math.max(...seen) + 1) / canvas.width];
 })()
 """
 #: Hides the page from its own eyes, and notes what it would have notified.
@@ -102,6 +132,43 @@ async def test_what_is_written_during_the_call_stands_on_its_ticket_and_the_reco
         await wave.press("Home")
         await wave.press("End")
         await expect(wave).to_have_attribute("aria-valuenow", str(int(heard["seconds"])))
+
+
+async def test_a_recording_is_paused_by_a_key_counts_down_and_its_page_shows_where(office: Office) -> None:
+    async with office.desk(WANG, at="/desk") as page:
+        caller = NUMBERS["冯雪"]
+        async with office.site.call(caller) as call:
+            await shows(page, "冯雪", "answered")
+            paused = page.locator("#record-paused")
+            await expect(page.get_by_role("button", name="Pause the recording")).to_be_visible()
+            await sound(1)
+            await page.keyboard.press("Alt+q")
+            await expect(paused).to_contain_text("Not recorded now; goes on in 1:")
+            await page.reload()
+            await expect(paused).to_be_visible()
+            await page.get_by_role("button", name="Record again").click()
+            await expect(paused).to_be_hidden()
+            await sound(0.5)
+            await call.hang_up()
+        books = await office.centre.in_the_books(caller)
+        [gap] = books["recordings"][0]["gaps"]
+        assert (gap["agent"], gap["ended"]) == (USERS[WANG], "resumed")
+        await page.goto(f"/calls/{books['id']}")
+        await expect(
+            page.locator("main .card-body li").filter(has_text="The recording was paused for").first
+        ).to_be_visible()
+        player = page.locator("ctid-player").first
+        begins, ends = (float(one) for one in str(await player.get_attribute("data-pauses")).split())
+        assert (begins, ends) == (
+            pytest.approx(gap["begins_seconds"], abs=0.01),
+            pytest.approx(gap["ends_seconds"], abs=0.01),
+        )
+        await expect(player.locator("[data-part=play]")).to_be_visible()
+        hatched = await told_by(page, HATCHED)
+        length = books["recordings"][0]["seconds"]
+        assert hatched == pytest.approx([begins / length, ends / length], abs=0.03)
+    async with office.desk(CHIEF, at="/audit?action=recording_paused") as page:
+        await expect(page.locator("main")).to_contain_text(books["recordings"][0]["id"])
 
 
 async def test_a_call_handed_on_rings_the_colleague_with_its_ticket(office: Office) -> None:

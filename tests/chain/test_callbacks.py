@@ -17,13 +17,14 @@ from tests.chain.centre import CHEN, CSV, LIU, Centre, opened, sound
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: The other lines' numbers: one without callbacks.
-PLAIN = "4005"
+PLAIN, ASKED = "4005", "4006"
 CUSTOMER = 700
 LINES = "".join(
     f'[[lines]]\nname = "{name}"\nnumbers = ["{number}"]\nagents = "all"\n{more}\n'
     for name, number, more in (
         ("service", "4001", 'callback = true\ncallback_sound = "beep"'),
         ("plain", PLAIN, ""),
+        ("asked", ASKED, 'callback = true\ncallback_sound = "beep"\nconsent = "beep"\nconsent_mode = "ask"'),
     )
 )
 
@@ -154,6 +155,29 @@ async def test_press_1_in_the_sound_as_real_phones_send_it_asks_for_a_callback(c
     assert (back["id"], len(back["calls"])) == (kept["id"], 1)
     await centre.customer.hang_up(centre.customer.invites[-1])
     assert (await centre.made(back["calls"][0]))["outcome"] == "answered"
+
+
+async def test_who_refused_to_be_recorded_is_not_recorded_when_called_back(centre: Backing) -> None:
+    heard, folder = centre.site.asterisk.ami, centre.site.asterisk.monitor_dir
+    asked = len(heard.events("Newexten", Application="Read"))
+    async with centre.site.call(CHEN, ASKED) as placed:
+        await until(lambda: len(heard.events("Newexten", Application="Read")) > asked, "they are asked")
+        await placed.press("2")
+        await until(lambda: heard.events("UserEvent", UserEvent="CtidConsent"), "they refused")
+
+        async def keeps() -> bool:
+            await placed.press("1")
+            return any(one["state"] == "waiting" for one in await centre.callbacks(CHEN))
+
+        await until(keeps, "the callback is kept", limit=20, every=0.5)
+    await centre.frees("agent2")
+    back = await centre.callback(CHEN, "done")
+    [made] = back["calls"]
+    await sound(1.5)
+    await centre.customer.hang_up(centre.customer.invites[-1])
+    books = await centre.made(made)
+    assert (books["outcome"], books["consent"], books["recordings"]) == ("answered", "refused", [])
+    assert [one for one in folder.rglob("*.wav") if one.name.startswith(made) and one.stat().st_size > 1000] == []
 
 
 async def test_a_waiting_caller_and_a_callback_are_served_in_the_order_they_came(centre: Backing) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -12,11 +13,21 @@ from lab.sipp import SippAgent
 from lab.site import Site
 from tests.chain.centre import CSV, PITCH, Centre, opened, sound
 from tests.chain.test_transfers import Stay, Visit, heard, known, talks_with_agent2
+from tests.web.conftest import form_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: Nobody's number: a call of one who is known would get a ticket of whoever picks them up, who would own the next.
 STRANGER = "13800138009"
+LINES = """
+[[lines]]
+name = "service"
+numbers = ["4001"]
+[[lines]]
+name = "sales"
+numbers = ["4002"]
+agents = ["agent3"]
+"""
 
 
 class Desk(Centre):
@@ -59,7 +70,7 @@ class Desk(Centre):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    site = Site(folder=tmp_path_factory.mktemp("site"), csv=CSV, ring_seconds=4)
+    site = Site(folder=tmp_path_factory.mktemp("site"), csv=CSV, ring_seconds=4, lines=LINES)
     async with opened(site):
         desk = Desk(site)
         await desk.customer.start()
@@ -96,6 +107,35 @@ async def test_a_waiting_caller_rings_at_who_picks_them_up_and_at_nobody_else(ce
     assert {a: n - before[a] for a, n in centre.invites().items() if n > before[a]} == {won: 1}
     await centre.listener.becomes(won, "paused")
     assert await centre.refused(won, "pickup", call_id=call) == "call_over"
+
+
+# -- put somewhere -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_supervisor_puts_a_waiting_caller_first_and_another_on_a_line_and_the_story_says_so(
+    centre: Desk,
+) -> None:
+    site = centre.site
+    await centre.all_pause()
+    await site.start_web()
+    await site.user("boss", role="supervisor")
+    async with httpx.AsyncClient(base_url=site.web_url, headers={"origin": site.web_url}) as boss:
+        token = form_token((await boss.get("/sign-in")).text)
+        await boss.post("/sign-in", data={"name": "boss", "password": site.password, "form_token": token})
+        async with site.call(STRANGER) as moved, site.call("13800138008") as early, site.call("13800138007") as late:
+            calls = [await centre.waiting(caller) for caller in (STRANGER, "13800138008", "13800138007")]
+            token = form_token((await boss.get("/waiting")).text)
+            for asked in ({"first": calls[2]}, {"move": calls[0], "line": "sales"}):
+                assert (await boss.post("/waiting", data={**asked, "form_token": token})).status_code == 303
+            for agent, call in (("agent1", calls[2]), ("agent2", calls[1]), ("agent3", calls[0])):
+                await centre.granted(agent, "resume")
+                await centre.listener.popped(agent, "ringing", call, limit=20)
+            for placed in (moved, early, late):
+                await placed.hang_up()
+        await centre.ended(STRANGER)
+    told = await site.ctid("explain", calls[0])
+    assert "boss moved this caller from the line service to the line sales." in told
+    assert "boss had this caller come before all who waited." in await site.ctid("explain", calls[2])
 
 
 # -- call --------------------------------------------------------------------------------------------------------------

@@ -2,19 +2,15 @@
 
 import asyncio
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import pytest_asyncio
 
-from lab.postgres import Postgres
 from lab.process import until
-from lab.site import Site
-from tests.chain.centre import CHEN, CSV, opened, sound
+from tests.chain.centre import sound
 from tests.chain.wire import Broken, broken_into, resynced, said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -206,45 +202,3 @@ async def test_a_killed_broker_comes_back_with_states_and_pops_go_on(centre: Bro
     await centre.all_idle()
     call = await centre.one_call("02155644002")
     assert centre.states(call["agent"], call["id"]) == ["ringing", "answered", "ended"]
-
-
-async def test_a_locked_database_delays_no_call_and_loses_nothing(centre: Broken) -> None:
-    with closing(sqlite3.connect(centre.site.state / "ctid.db", isolation_level=None)) as lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        placed, agent, pop = await centre.comes_in(CHEN)  # nobody can say who this is
-        async with placed:
-            await centre.talks(agent, pop["call_id"])
-            await sound(2)
-            await placed.hang_up()
-        lock.execute("ROLLBACK")
-    call = await centre.in_the_books(CHEN)
-    assert (call["outcome"], call["agent"]) == ("answered", agent)
-    assert [r["state"] for r in call["recordings"]] == ["complete"]
-    await until(lambda: len(centre.shown(CHEN)[-1]["ticket_ids"]) == 1, "the ticket is there")
-
-
-async def test_postgresql_as_the_database_and_away_for_a_while(tmp_path: Path) -> None:
-    async with Postgres(tmp_path / "postgres") as postgres:
-        url = await postgres.database("ctid")
-        async with opened(Site(folder=tmp_path / "site", csv=CSV, ring_seconds=3, database=url)) as centre:
-            call = await centre.one_call(CHEN, 1.0)
-            assert (call["agent"], call["ticket_ids"]) == ("agent2", ["1001"])
-            await centre.all_idle()
-            await postgres.kill()
-            placed, agent, pop = await centre.comes_in("02155645001")
-            async with placed:
-                await centre.talks(agent, pop["call_id"])
-                await sound(1)
-                await placed.hang_up()
-            await postgres.start()
-            books = await centre.in_the_books("02155645001")
-            assert (books["outcome"], books["agent"]) == ("answered", agent)
-            assert [r["state"] for r in books["recordings"]] == ["complete"]
-            await until(
-                lambda: len(centre.shown("02155645001")[-1]["ticket_ids"]) == 1, "the ticket is there", limit=20
-            )
-            await centre.site.stop_daemon()
-            await centre.site.start_daemon()
-            await centre.all_idle()
-            after = {agent: (centre.listener.state(agent) or {})["talk_seconds_today"] for agent in centre.agents}
-            assert after[agent] >= sum(leg["talk_seconds"] for leg in books["legs"]) - 0.01

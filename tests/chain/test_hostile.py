@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -108,6 +109,32 @@ async def test_a_customer_sent_on_outside_has_no_keys_to_dial_by(centre: Centre)
         assert len(outside.invites) == 1
         await placed.hang_up()
     await site.asterisk.cli("dialplan set global TRANSFER_CONTEXT")
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        ("0215569%ff%fe0080", '\\"\u202e<b>{{7*7}}\u2066'),
+        ("0215569%00081", "王芳" * 12),
+        ("02155690082;phone-context=x", "=cmd|' /C calc'!A0"),
+        ("021%22%3e%3cimg%3e0083", "${SHELL(id)}, & Local/s@agents"),
+    ],
+)
+async def test_a_caller_of_any_signs_is_served_and_published_as_everyone_is(
+    centre: Centre, number: str, name: str
+) -> None:
+    placed, agent, pop = await centre.comes_in(number, name=name)
+    async with placed:
+        await centre.talks(agent, pop["call_id"])
+        await placed.hang_up()
+    topic = f"ctid/v1/calls/{pop['call_id']}"
+
+    def ended() -> dict[str, Any] | None:
+        said = [heard.payload for heard in centre.listener.heard if heard.topic == topic]
+        return said[-1] if said and said[-1]["outcome"] else None
+
+    call = await until(ended, "the call is published to its end")
+    assert call["outcome"] == "answered"
 
 
 async def test_a_second_daemon_stands_by_and_takes_over_when_the_first_is_gone(centre: Centre, tmp_path: Path) -> None:

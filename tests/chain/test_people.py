@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from ctid.db.audits import Audits
+from ctid.db.session import engine
 from lab.process import until
 from lab.sipp import SippAgent
 from lab.site import Site
@@ -105,6 +107,12 @@ async def test_a_wrong_pin_is_denied_and_five_of_them_lock_the_phone_for_the_rig
     assert set(heard) == {"agent-incorrect"}
     assert await keyed(centre, "agent3", "*11", "103#", "1003#") == "agent-incorrect"
     await centre.listener.becomes("agent3", "idle")  # whoever sits there stays
+    database = engine(f"sqlite:///{centre.site.state / 'ctid.db'}")
+    try:
+        deeds = await Audits(database).deeds(limit=5)
+    finally:
+        await database.dispose()
+    assert [(deed.action, deed.subject, deed.address) for deed in deeds] == [("pins_stopped", "agent3", "agent3")]
 
 
 # -- what makes an agent not idle --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ctid.db import migrations, session
+from tests.schema import schema
 
 CTID = (sys.executable, "-m", "ctid")
 
@@ -101,11 +101,5 @@ numbers = ["4001"]
 @pytest.fixture
 def site(bare: Site) -> Site:
     """The same with a database of the newest schema."""
-
-    async def upgraded() -> None:
-        engine = session.engine(bare.url)
-        await migrations.upgrade(engine)
-        await engine.dispose()
-
-    asyncio.run(upgraded())
+    asyncio.run(schema(bare.url))
     return bare

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ctid.cli.doctor import _journal, _room
+from ctid.cli.findings import Level
+from ctid.daemon.journal import Journal
+from ctid.domain.types import AgentState, AgentStatus
 from lab.asterisk import DIALPLAN, Asterisk
 from lab.mosquitto import Mosquitto
 from lab.process import until
+from lab.small_disk import SmallDisk
 from tests.cli.conftest import CTID, Ended, Site
 
 Found = dict[str, tuple[str, str]]
@@ -102,6 +107,17 @@ async def test_nothing_answers_and_each_is_a_line(site: Site) -> None:
     assert {what for what, (level, _) in found.items() if level == "FAIL"} == {"PBX", "broker", "recordings"}
 
 
+def test_what_waits_for_the_database_and_what_could_not_be_read_of_it_is_named(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", pbx="pbx", most=1 << 20)
+    journal.read()
+    assert [(f.level, f.what) for f in _journal(tmp_path / "journal")] == [(Level.OK, "journal")]
+    journal.keep({("agent", 1): AgentStatus(agent="a", state=AgentState.IDLE, since=0.0)})
+    (tmp_path / "journal.damaged-1").touch()
+    waits, damaged = _journal(tmp_path / "journal")
+    assert (waits.level, "wait for the database" in waits.says) == (Level.WARN, True)
+    assert (damaged.level, "journal.damaged-1" in damaged.says) == (Level.WARN, True)
+
+
 async def test_a_daemon_that_acts_is_seen_and_its_own_port_is_no_fault(site: Site, whole: dict[str, str]) -> None:
     log = site.folder / "run.log"
     environment = {**whole, "CTID_METRICS__LISTEN": "127.0.0.1:0"}
@@ -157,7 +173,7 @@ async def test_each_piece_missing_from_the_pbx_is_one_line_with_its_mend(site: S
         _, found = await examined(site, variables)
         said = {
             what: found[what][0]
-            for what in ("dialplan", "events", "features", "transfers", "music", "CEL events", "CDR records")
+            for what in ("dialplan", "events", "features", "transfers", "pauses", "music", "CEL events", "CDR records")
         }
         assert set(said.values()) == {"OK"}, found
         # What a site forgets, and what an upgrade leaves behind. The PBX reads these files anew when asked.
@@ -177,6 +193,7 @@ async def test_each_piece_missing_from_the_pbx_is_one_line_with_its_mend(site: S
         for what, mend in {
             "features": "features.conf.sample",
             "transfers": "[featuremap]",
+            "pauses": "[applicationmap]",
             "music": "waltz",
             "CEL events": "BRIDGE_ENTER, BRIDGE_EXIT",
             "CDR records": "cdr_custom.conf.sample",
@@ -195,3 +212,10 @@ async def test_a_pbx_whose_events_will_have_no_timestamp_fails(site: Site, tmp_p
         _, found = await examined(site, {"CTID_AMI__PORT": str(pbx.ami_port), "CTID_AMI__SECRET": pbx.ami_secret})
     assert found["events"] == ("FAIL", found["events"][1])
     assert "timestampevents = yes" in found["events"][1]
+
+
+def test_a_folder_whose_disk_is_full_is_a_fault_that_says_what_comes_of_it(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk", 1 << 20) as disk:
+        found = _room("state", disk.folder, "it can be written to", "nothing is written")
+    assert found.level is Level.FAIL
+    assert found.says == "it can be written to, 0.0 GiB free; make room, or nothing is written"

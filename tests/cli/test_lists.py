@@ -88,7 +88,7 @@ def busy(site: Site) -> Site:
         await Tickets(engine).open_for_call(
             pbx="pbx", call_id="1700.1", agent="7", contact_id=None, customer_id=None, caller="+8613800138000", at=TEN
         )
-        await Agents(engine).save([AgentStatus(agent="7", state=AgentState.PAUSED, since=TEN, reason="lunch")])
+        await Agents(engine).save("pbx", [AgentStatus(agent="7", state=AgentState.PAUSED, since=TEN, reason="lunch")])
 
     booked(site, booked_calls)
     return site

@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from ctid.db import secrets, session
 from ctid.db.agents import Agents
+from ctid.db.roster import Roster
 from ctid.db.tables import agent_lines, agent_state_changes, lines
 from ctid.domain.types import Agent, AgentState, AgentStatus, Line
-from tests.db.site import NOON, add_agents
+from tests.db.site import NOON, PBX, add_agents
 
 
 def status(state: AgentState, since: float, **fields: object) -> AgentStatus:
@@ -46,17 +47,29 @@ async def test_states_come_back_as_saved(engine):
         signed_in_at=NOON - 60,
         wrap_up_until=NOON + 30,
     )
-    await store.save([status(AgentState.IDLE, NOON - 5), seated])
-    assert await store.statuses() == (seated,)
+    await store.save(PBX, [status(AgentState.IDLE, NOON - 5), seated])
+    assert await store.statuses(PBX) == (seated,)
+
+
+async def test_an_agent_known_to_two_pbxs_sits_at_each_for_itself(engine):
+    store = Agents(engine)
+    here, there = status(AgentState.IDLE, NOON, phone="desk-1"), status(AgentState.PAUSED, NOON + 5, phone="desk-9")
+    await store.save(PBX, [here])
+    await store.save("north", [there])
+    assert (await store.statuses(PBX), await store.statuses("north")) == ((here,), (there,))
+    assert [until for *_, until in await log_of(engine)] == [None, None]  # neither ended the other
+    await store.save(PBX, [status(AgentState.OFFLINE, NOON + 10)])
+    assert await store.presences_since(PBX, NOON) == [("a", NOON, NOON + 10)]
+    assert await store.presences_since("north", NOON) == []
 
 
 async def test_the_log_closes_each_state_when_the_next_begins(engine):
     store = Agents(engine)
-    await store.save([status(AgentState.IDLE, NOON), status(AgentState.PAUSED, NOON + 10, reason="lunch")])
+    await store.save(PBX, [status(AgentState.IDLE, NOON), status(AgentState.PAUSED, NOON + 10, reason="lunch")])
     await store.save(
-        [status(AgentState.PAUSED, NOON + 10, reason="lunch", talk_seconds_today=3)]
+        PBX, [status(AgentState.PAUSED, NOON + 10, reason="lunch", talk_seconds_today=3)]
     )  # only a figure changed
-    await store.save([status(AgentState.IDLE, NOON + 30)])
+    await store.save(PBX, [status(AgentState.IDLE, NOON + 30)])
     assert await log_of(engine) == [
         ("idle", None, 0, NOON + 10),
         ("paused", "lunch", 10, NOON + 30),
@@ -65,7 +78,7 @@ async def test_the_log_closes_each_state_when_the_next_begins(engine):
 
 
 async def test_a_clock_set_back_never_makes_a_state_end_before_it_began(engine):
-    await Agents(engine).save([status(AgentState.IDLE, NOON + 10), status(AgentState.PAUSED, NOON)])
+    await Agents(engine).save(PBX, [status(AgentState.IDLE, NOON + 10), status(AgentState.PAUSED, NOON)])
     assert await log_of(engine) == [("idle", None, 10, NOON + 10), ("paused", None, 0, None)]
 
 
@@ -85,11 +98,11 @@ async def test_only_an_enabled_agents_own_pin_fits(engine, agent, pin, fits):
 async def test_presence_is_the_states_that_are_over_and_not_offline_joined(engine):
     store = Agents(engine)
     ann = [(AgentState.IDLE, 0), (AgentState.TALKING, 10), (AgentState.OFFLINE, 50), (AgentState.IDLE, 70)]
-    await store.save([status(state, NOON + at) for state, at in [*ann, (AgentState.PAUSED, 90)]])
+    await store.save(PBX, [status(state, NOON + at) for state, at in [*ann, (AgentState.PAUSED, 90)]])
     bob = [(AgentState.IDLE, 0), (AgentState.OFFLINE, 20)]
-    await store.save([replace(status(state, NOON + at), agent="b") for state, at in bob])
-    assert await store.presences_since(NOON + 30) == [("a", NOON + 10, NOON + 50), ("a", NOON + 70, NOON + 90)]
-    assert await store.presences_since(NOON) == [
+    await store.save(PBX, [replace(status(state, NOON + at), agent="b") for state, at in bob])
+    assert await store.presences_since(PBX, NOON + 30) == [("a", NOON + 10, NOON + 50), ("a", NOON + 70, NOON + 90)]
+    assert await store.presences_since(PBX, NOON) == [
         ("a", NOON, NOON + 50),
         ("a", NOON + 70, NOON + 90),
         ("b", NOON, NOON + 20),
@@ -98,8 +111,10 @@ async def test_presence_is_the_states_that_are_over_and_not_offline_joined(engin
 
 async def test_the_lines_follow_the_configuration_and_those_gone_are_marked(engine):
     store = Agents(engine)
-    await store.sync_lines([Line(name="support", numbers=("400",)), Line(name="old", numbers=("500",))])
-    await store.sync_lines([Line(name="support", numbers=("400", "401"))])
+    await store.sync_lines(PBX, [Line(name="support", numbers=("400",)), Line(name="old", numbers=("500",))])
+    await store.sync_lines(PBX, [Line(name="support", numbers=("400", "401"))])
     async with session.reading(engine) as connection:
         rows = (await connection.execute(select(lines).order_by(lines.c.name))).all()
-    assert [tuple(row) for row in rows] == [("old", ["500"], False), ("support", ["400", "401"], True)]
+    assert [tuple(row[1:]) for row in rows] == [("old", ["500"], False), ("support", ["400", "401"], True)]
+    await store.sync_lines("north", [Line(name="support", numbers=("900",)), Line(name="sales", numbers=("901",))])
+    assert await Roster(engine).lines() == ["sales", "support"]  # no PBX takes another's lines away

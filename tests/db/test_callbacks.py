@@ -6,7 +6,7 @@ import pytest
 
 from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
-from ctid.domain.types import CallbackRecord, CallbackState, CallRecord, Direction, Outcome, Via
+from ctid.domain.types import CallbackRecord, CallbackState, CallRecord, Consent, Direction, Outcome, Via
 from tests.db.site import NOON, PBX
 
 ASKED = CallbackRecord(
@@ -32,8 +32,9 @@ def store(engine) -> Callbacks:
 async def test_what_is_owed_is_read_again_whole_and_what_is_over_is_not(store):
     done = replace(ASKED, id="1700000000.2", state=CallbackState.DONE, ended_at=NOON + 9)
     elsewhere = replace(ASKED, pbx="other")
-    await store.save([ASKED, done, elsewhere])
-    assert await store.open(PBX) == (ASKED,)
+    refused = replace(ASKED, id="1700000000.3", consent=Consent.REFUSED)
+    await store.save([ASKED, done, elsewhere, refused])
+    assert await store.open(PBX) == (ASKED, refused)
 
 
 async def test_saving_again_changes_what_changed(store):

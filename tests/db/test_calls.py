@@ -14,9 +14,12 @@ from ctid.domain.types import (
     CallRecord,
     Candidate,
     Certainty,
+    Consent,
     Decision,
     Direction,
     Diversion,
+    Gap,
+    GapEnd,
     LegRecord,
     LegResult,
     Outcome,
@@ -47,7 +50,11 @@ WHOLE = CallRecord(
     ticket_ids=("T1",),
     agent="a",
     callback="1700000000.1",
-    diversions=(Diversion(at=NOON + 3.5, line="sales", reason=Outcome.OVERFLOW, to="line-support"),),
+    consent=Consent.ACCEPTED,
+    diversions=(
+        Diversion(at=NOON + 3.5, line="sales", reason=Outcome.OVERFLOW, to="line-support"),
+        Diversion(at=NOON + 3.75, line="support", reason=None, to="front", by="Bo Ss"),
+    ),
     legs=(
         LegRecord(
             id="1700000000.2",
@@ -81,6 +88,10 @@ WHOLE = CallRecord(
             seconds=59.5,
             sha256="ab" * 32,
             ticket_ids=("T1",),
+            gaps=(
+                Gap(started_at=NOON + 10, until=NOON + 20, ended_at=NOON + 12.5, agent="a", ended=GapEnd.RESUMED),
+                Gap(started_at=NOON + 40, until=NOON + 50, by="supervisor", cut=True),
+            ),
         ),
     ),
     decisions=(
@@ -112,6 +123,12 @@ async def calls(engine) -> Calls:
 async def test_a_call_comes_back_as_it_was_saved(calls):
     await calls.save([WHOLE, BARE])
     assert await calls.load() == [BARE, WHOLE]
+
+
+async def test_of_the_calls_asked_for_by_id_none_is_left_out_however_many_they_are(calls):
+    many = [replace(BARE, id=f"1700000000.{number}", started_at=NOON - number) for number in range(450)]
+    await calls.save(many)
+    assert await calls.some([(PBX, call.id) for call in many] + [(PBX, "none")]) == many[::-1]
 
 
 async def test_saving_again_changes_nothing_and_the_last_of_a_batch_counts(calls):
@@ -236,8 +253,10 @@ async def test_the_talk_of_ended_calls_comes_back_for_the_ledger(calls):
     open_leg = replace(WHOLE.legs[1], talks=(Talk(started_at=NOON + 40),))
     await calls.save([WHOLE, replace(WHOLE, id="2.1", ended_at=None, legs=(open_leg,), recordings=())])
     expected = [("a", "1700000000.3", NOON + 5, NOON + 30)]  # not the colleague's consultation, not the call under way
-    assert await calls.talks_since(NOON + 10) == expected
-    assert await calls.talks_since(NOON + 30) == []
+    assert await calls.talks_since(WHOLE.pbx, NOON + 10) == expected
+    assert await calls.talks_since(WHOLE.pbx, NOON + 30) == []
+    await calls.save([replace(WHOLE, pbx="north", recordings=())])
+    assert await calls.talks_since(WHOLE.pbx, NOON + 10) == expected  # ids are of a PBX: this is another call
 
 
 async def test_text_no_database_can_hold_does_not_stop_a_save(calls):

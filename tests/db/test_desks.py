@@ -124,12 +124,12 @@ async def test_the_callers_tickets_come_newest_first_and_the_organisations_where
 
 
 async def test_the_phone_of_last_time_is_the_newest_in_the_log(engine, desks):
-    assert await desks.last_phone("a") is None
+    assert await desks.last_phone("a", "pbx1") is None
     rows = [
-        {"agent": "a", "state": "idle", "phone": phone, "since": session.instant(at)}
+        {"pbx": "pbx1", "agent": "a", "state": "idle", "phone": phone, "since": session.instant(at)}
         for phone, at in (("desk-1", NOON), ("desk-2", NOON + 60), (None, NOON + 90))
     ]
     async with session.writing(engine) as connection:
         for row in rows:
             await connection.execute(insert(agent_state_changes).values(row))
-    assert await desks.last_phone("a") == "desk-2"
+    assert await desks.last_phone("a", "pbx1") == "desk-2"

@@ -10,11 +10,15 @@ from sqlalchemy import select
 
 from ctid.db import session
 from ctid.db.agents import Agents
+from ctid.db.audits import Actor
 from ctid.db.callers import Callers
+from ctid.db.calls import Calls
 from ctid.db.csvfile import CsvFault, read_lines
+from ctid.db.holds import Holds
 from ctid.db.importing import BadLine, Imported, Kind, Site, import_csv
 from ctid.db.tables import agents, contact_numbers, contacts, customers, tickets
-from tests.db.site import add_agents, add_contact, add_customer
+from tests.db.site import NOON, add_agents, add_contact, add_customer, add_ticket
+from tests.db.test_retention import call
 
 SITE = Site(country="CN", timezone=ZoneInfo("Asia/Shanghai"), outside_prefix="9")
 TABLES = {Kind.CUSTOMERS: customers, Kind.CONTACTS: contacts, Kind.AGENTS: agents, Kind.TICKETS: tickets}
@@ -82,6 +86,27 @@ async def test_agents_come_in_with_pin_lines_and_phone_without_technology(engine
     assert (bo.phone, bo.level, bo.lines) == (None, 1, ())
     assert await store.check_pin("a", "1234")
     assert str((await rows(engine, "agents"))[0]["pin_hash"]).startswith("$argon2id$")
+
+
+async def test_no_list_of_tickets_takes_calls_out_of_a_legal_hold(engine, bring):
+    await add_customer(engine, "c1")
+    await add_customer(engine, "c2")
+    await add_contact(engine, "p1", customer="c1")
+    for key in ("1", "2"):
+        await add_ticket(engine, key, customer_id="c1", contact_id="p1")
+    await Calls(engine).save([call("a", 40, ticket_ids=("1",))])
+    await Holds(engine).place("c1", "court", Actor(at=NOON))
+    head = "id,customer_id,contact_id,subject,created_at\n"
+    imported = await bring(
+        "tickets", head + "1,c2,,Printer,2026-03-02 08:30\n2,c2,,Mail,2026-03-02 08:30\n1,c1,p1,Net,2026-03-02 08:30\n"
+    )
+    assert [line.reason for line in imported.bad] == [
+        "customer_id: calls of this ticket are under legal hold by c1; lift it first, or leave it so"
+    ]
+    assert [(row["subject"], row["customer_id"]) for row in await rows(engine, "tickets")] == [
+        ("Net", "c1"),
+        ("Mail", "c2"),
+    ]
 
 
 async def test_tickets_come_in_with_the_sites_local_times(engine, bring):

@@ -52,18 +52,42 @@ async def test_a_migration_that_makes_a_table_anew_loses_nothing_that_points_to_
         INSERT INTO calls (pbx, id, direction, started_at, via) VALUES ('pbx', '1.1', 'inbound', {NOON}, 'ctid');
         INSERT INTO legs (pbx, call_id, id, position, party, offered_at, hold_seconds, certainty)
             VALUES ('pbx', '1.1', '1.2', 0, 'phone1', {NOON}, 0, 'exact');
+        INSERT INTO lines (name, numbers, configured) VALUES ('support', '["4001"]', true);
+        INSERT INTO agent_states (agent, state, since, phone, talk_seconds_today) VALUES ('an', 'idle', {NOON}, 'phone1', 7);
+        INSERT INTO agent_state_changes (id, agent, state, since) VALUES (1, 'an', 'idle', {NOON});
     """
     async with session.writing(empty) as connection:
         for row in rows.split(";")[:-1]:
             await connection.execute(text(row))
     everything = text(
-        "SELECT t.owner, u.agent_id, l.line, legs.id FROM tickets t JOIN users u ON u.agent_id = t.owner"
+        "SELECT t.owner, u.agent_id, l.line, legs.id, s.talk_seconds_today, log.state"
+        " FROM tickets t JOIN users u ON u.agent_id = t.owner"
         " JOIN agent_lines l ON l.agent_id = t.owner JOIN legs ON legs.call_id = '1.1'"
+        " JOIN lines ON lines.name = l.line JOIN agent_states s ON s.agent = t.owner"
+        " JOIN agent_state_changes log ON log.agent = s.agent"
     )
     for revision in ("head", "0001"):
         await (migrations.upgrade if revision == "head" else migrations.downgrade)(empty, revision)
         async with session.reading(empty) as connection:
-            assert (await connection.execute(everything)).all() == [("an", "an", "support", "1.2")]
+            assert (await connection.execute(everything)).all() == [("an", "an", "support", "1.2", 7, "idle")]
+
+
+async def test_calls_of_who_was_erased_before_are_marked_too(empty):
+    await migrations.upgrade(empty, "0017")
+    call = "INSERT INTO calls (pbx, id, direction, started_at, via) VALUES"
+    rows = f"""
+        {call} ('a/b', '1.1', 'inbound', {NOON}, 'ctid');
+        {call} ('a', 'b/1.1', 'inbound', {NOON}, 'ctid');
+        INSERT INTO erasures (contact_id, asked_at, stage, report) VALUES ('P1', {NOON}, 'done', '{{"calls": ["a/b/1.1"]}}');
+        INSERT INTO erasures (contact_id, asked_at, stage, report) VALUES ('P2', {NOON}, 'asked', NULL);
+    """
+    async with session.writing(empty) as connection:
+        for row in rows.split(";")[:-1]:
+            await connection.exec_driver_sql(row)
+    await migrations.upgrade(empty)
+    async with session.reading(empty) as connection:
+        found = await connection.execute(text("SELECT pbx FROM calls WHERE erased"))
+        assert found.scalars().all() == ["a/b"]
 
 
 async def test_foreign_keys_hold_again_after_an_upgrade(engine):

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from ctid.db import session
+from ctid.db.audits import Actor
 from ctid.db.calls import Calls, NoSuchCall
+from ctid.db.holds import CallUnderHold, Holds
 from ctid.db.relinking import NoSuchContact, NotTheirCall, Relinking
 from ctid.db.session import Engine
 from ctid.db.tables import recording_tickets, ticket_steps
@@ -104,6 +106,34 @@ async def test_a_ticket_somebody_has_named_keeps_its_name(engine, desk):
         await connection.exec_driver_sql("UPDATE tickets SET subject = 'Spindle stops' WHERE id = 'T1'")
     await desk.relink(pbx=PBX, call_id="1.1", agent="a", contact_id="p1", at=NOON + 60)
     assert (await Tickets(engine).one("T1")).subject == "Spindle stops"
+
+
+async def test_no_contact_takes_a_call_out_of_a_legal_hold(engine, desk):
+    for customer, contact in (("held", "p2"), ("held", "p3"), ("held too", "p4")):
+        if contact != "p3":
+            await add_customer(engine, customer)
+        await add_contact(engine, contact, customer=customer)
+    theirs = replace(await Calls(engine).one("1.1"), id="2.1", contact_id="p2", customer_id="held")
+    await Calls(engine).save([replace(theirs, ticket_ids=(), legs=(replace(LEG, id="l2"),), recordings=())])
+    for customer in ("held", "held too"):
+        await Holds(engine).place(customer, "court", Actor(at=NOON))
+    for contact in ("p1", "p4"):
+        with pytest.raises(CallUnderHold):
+            await desk.relink(pbx=PBX, call_id="2.1", agent="a", contact_id=contact, new=True, at=NOON + 61)
+    assert (await Calls(engine).one("2.1")).contact_id == "p2"
+    done = await desk.relink(pbx=PBX, call_id="2.1", agent="a", contact_id="p3", at=NOON + 62)
+    assert done.call.contact_id == "p3", "a colleague of the same customer"
+
+
+async def test_nor_the_other_calls_of_the_ticket_that_was_opened_for_it(engine, desk):
+    await add_customer(engine, "held")
+    await add_contact(engine, "p9")
+    await add_ticket(engine, "T9", customer_id="held", pbx=PBX, call_id="1.1")
+    call = await Calls(engine).one("1.1")
+    await Calls(engine).save([replace(call, id="2.1", ticket_ids=("T9",), legs=(), recordings=())])
+    await Holds(engine).place("held", "court", Actor(at=NOON))
+    with pytest.raises(CallUnderHold):
+        await desk.relink(pbx=PBX, call_id="1.1", agent="a", contact_id="p9", at=NOON + 61)
 
 
 async def test_the_tickets_owner_may_move_the_call_and_others_may_not(engine, desk):

@@ -1,11 +1,12 @@
 """The day's figures come out of the same rows, cut at local midnight."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from ctid.db.agents import Agents
 from ctid.db.calls import Calls
-from ctid.db.reports import AgentDay, bounds, day
+from ctid.db.reports import AgentDay, bounds, day, talked
 from ctid.domain.types import AgentState, AgentStatus, CallRecord, Direction, LegRecord, LegResult, Talk
 from tests.db.site import PBX, add_agents, add_ticket
 
@@ -61,18 +62,35 @@ async def test_talk_is_cut_at_local_midnight_and_counts_up_to_now_while_it_lasts
     assert (await report(engine, date(2026, 3, 5), now=NEXT + 500))["a"].talk_seconds == 0
 
 
+async def test_who_is_in_two_conversations_at_once_talks_once_as_in_the_ledger(engine):
+    await add_agents(engine, "a")
+    first = leg(talks=(Talk(started_at=TEN, ended_at=TEN + 60),))
+    transferred = leg(at=TEN + 30, talks=(Talk(started_at=TEN + 30, ended_at=TEN + 90),))
+    await Calls(engine).save([call("1", first), call("2", transferred)])
+    assert (await report(engine))["a"].talk_seconds == 90
+
+
+async def test_what_was_talked_on_one_pbx_is_told_apart_and_the_day_has_all(engine):
+    await add_agents(engine, "a")
+    there = call("1", leg(at=TEN + 100, talks=(Talk(started_at=TEN + 100, ended_at=TEN + 130),)))
+    await Calls(engine).save(
+        [call("1", leg(talks=(Talk(started_at=TEN, ended_at=TEN + 60),))), replace(there, pbx="north")]
+    )
+    on = {"on": DAY, "timezone": SHANGHAI, "now": TEN + 200}
+    assert [await talked(engine, pbx, **on) for pbx in (PBX, "north", "none")] == [{"a": 60.0}, {"a": 30.0}, {}]
+    assert (await report(engine))["a"].talk_seconds == 90
+
+
 async def test_wrap_up_and_pauses_come_from_the_log_of_states(engine):
     await add_agents(engine, "a")
-    await Agents(engine).save(
-        AgentStatus(agent="a", state=state, since=since)
-        for state, since in (
-            (AgentState.PAUSED, MIDNIGHT - 60),
-            (AgentState.IDLE, MIDNIGHT + 60),
-            (AgentState.WRAP_UP, TEN),
-            (AgentState.IDLE, TEN + 30),
-            (AgentState.WRAP_UP, NEXT - 15),
-        )
-    )
+    spent = [
+        (AgentState.PAUSED, MIDNIGHT - 60),
+        (AgentState.IDLE, MIDNIGHT + 60),
+        (AgentState.WRAP_UP, TEN),
+        (AgentState.IDLE, TEN + 30),
+        (AgentState.WRAP_UP, NEXT - 15),
+    ]
+    await Agents(engine).save(PBX, [AgentStatus(agent="a", state=state, since=since) for state, since in spent])
     row = (await report(engine, now=NEXT - 5))["a"]
     assert (row.wrap_up_seconds, row.pause_seconds) == (30 + 10, 60)
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from ctid.db import migrations, session
 from ctid.db.session import DatabaseFault
 from ctid.db.tables import customers
+from lab.small_disk import SmallDisk
 
 SECRET = "geheim"
 
@@ -59,6 +60,14 @@ async def test_a_folder_given_as_the_file_gets_one_line(tmp_path):
 async def test_a_file_that_is_no_database_gets_one_line(tmp_path):
     (tmp_path / "x.db").write_text("These are my holiday notes, nothing else. " * 20)
     assert "name another file" in await fault_of(f"sqlite:///{tmp_path}/x.db")
+
+
+async def test_a_full_disk_gets_one_line(tmp_path):
+    with SmallDisk(tmp_path / "disk", 1 << 20) as disk:
+        disk.fill()
+        engine = session.engine(f"sqlite:///{disk.folder}/ctid.db")
+        with pytest.raises(DatabaseFault, match="is its disk full"):
+            await migrations.upgrade(engine)
 
 
 async def test_a_database_that_is_not_there_gets_one_line(postgres):

@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from ctid.db.audits import Actor as AuditActor
+from ctid.db.calls import Calls
 from ctid.db.files import FileKind
+from ctid.db.holds import Holds
 from ctid.db.merging import Merging
 from ctid.db.ticket_writing import Stale, TicketDesk
 from ctid.db.tickets import NoSuchTicket, Tickets
-from ctid.desk.changes import HandOver, Promise, Resolve, Take, Try, Write
+from ctid.desk.changes import HandOver, Promise, Refusal, Resolve, Take, Try, Write
 from ctid.desk.ticket import Actor, StepKind, TicketRecord, Written
 from tests.db.site import NOON, PBX, add_agents, add_contact, add_customer, add_ticket
+from tests.db.test_retention import call, due
 
 A, B = Actor(agent="a", user_name="anna"), Actor(agent="b", user_name="ben")
 
@@ -49,6 +52,29 @@ async def test_a_change_decided_on_an_older_version_is_told_what_happened_meanwh
     assert stale.differ == ("owner",)
     assert stale.steps[0].reason == "ill"
     assert (await desk.story("T1")).ticket.status == "open"
+
+
+async def test_no_other_customer_or_contact_takes_a_tickets_calls_out_of_a_legal_hold(engine, desk):
+    await add_customer(engine, "c2")
+    await add_contact(engine, "p2", customer="c2")
+    await add_contact(engine, "p3", customer="c1")
+    await Calls(engine).save([call("old", 40, ticket_ids=("T1",))])
+    await Holds(engine).place("c1", "court", AuditActor(at=NOON))
+    assert await due(engine) == []
+    ticket = (await desk.story("T1")).ticket
+    for fields in ({"contact_id": "p2"}, {"contact_id": "p2", "customer_id": "c2"}):
+        changes = [written(ticket, asked="what", **fields)]
+        assert await desk.change("T1", changes, by=A, at=NOON, version=1) is Refusal.UNDER_HOLD
+    assert (await desk.story("T1")).ticket == ticket
+    assert await due(engine) == []
+    kept = await desk.change("T1", [written(ticket, contact_id="p3")], by=A, at=NOON, version=1)
+    assert kept.contact_id == "p3", "a colleague of the same customer"
+    nobody = await desk.change("T1", [written(kept, contact_id=None)], by=A, at=NOON, version=kept.version)
+    assert nobody.contact_id is None
+    await Holds(engine).lift("c1", AuditActor(at=NOON))
+    moved = await desk.change("T1", [written(nobody, customer_id="c2")], by=A, at=NOON, version=nobody.version)
+    assert moved.customer_id == "c2"
+    assert await due(engine) == ["old"]
 
 
 async def test_two_writers_at_once_lose_nothing(desk):

@@ -1,6 +1,8 @@
 """Who may come into the web, and that going is at once."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import select
@@ -221,3 +223,9 @@ async def test_a_user_keeps_a_language_and_a_theme(people):
     await people.set_taste(user.id, language="zh-Hans", theme="dark")
     user = await people.one(user.id)
     assert (user.language, user.theme) == ("zh-Hans", "dark")
+
+
+def test_a_password_costs_a_thief_64_mebibytes_and_three_rounds_a_guess() -> None:
+    hashing = "import asyncio; from ctid.db.secrets import hash_password; print(asyncio.run(hash_password('x')))"
+    made = subprocess.run([sys.executable, "-c", hashing], check=True, capture_output=True, text=True).stdout
+    assert made.startswith("$argon2id$v=19$m=65536,t=3,")

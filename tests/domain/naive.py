@@ -13,6 +13,7 @@ from zlib import crc32
 from ctid.domain.agent import Desk
 from ctid.domain.routing import CONSIDERED, NobodyFree, choose
 from ctid.domain.types import AgentId, CallerFile, Candidate, Decision, Line, Rule, Skip, Ticket
+from ctid.domain.waiting import PRIORITISED
 from ctid.domain.world import World
 
 
@@ -95,11 +96,11 @@ def order(world: World, at: float) -> list[str]:
 
     def key(call_id: str) -> tuple[float, float, float, str]:
         call = world.calls[call_id]
-        assert call.arrived_at is not None
+        assert call.place_since is not None
         assert call.line is not None
-        aged = max(0.0, at - call.arrived_at) // world.policy.ageing_seconds
-        level = call.file.level + call.line.priority + aged
-        return -level, -(call.file.severity + aged), call.arrived_at, call_id
+        aged = max(0.0, at - call.place_since) // world.policy.ageing_seconds
+        level = call.file.level + call.line.priority + aged + (PRIORITISED if call.prioritised else 0)
+        return -level, -(call.file.severity + aged), call.place_since, call_id
 
     return sorted((call.id for call in world.calls.values() if call.waiting), key=key)
 

@@ -16,6 +16,7 @@ from ctid.domain.types import (
     CallerFile,
     CallRecord,
     Certainty,
+    Consent,
     Direction,
     LegResult,
     Line,
@@ -212,6 +213,26 @@ def test_one_number_has_one_callback_and_keeps_its_first_place() -> None:
     assert centre.calls["c2"].callback == "c1"
 
 
+def test_who_was_not_to_be_recorded_is_not_when_they_are_called_back_whoever_acts_by_then() -> None:
+    centre = busy("ann")
+    centre.asks("c1")
+    centre.tell(ev.CallOverflowed(at=centre.now, call_id="c1", to="callback"))
+    centre.hangs_up("c1")
+    assert centre.kept["c1"].consent is None
+    centre.arrive("c2", caller())
+    centre.tell(ev.ConsentTold(at=centre.now, call_id="c2", consent=Consent.REFUSED))
+    centre.tell(ev.CallbackAsked(at=centre.now, call_id="c2"))
+    assert centre.kept["c1"].consent is Consent.REFUSED, "of one callback each who asked counts"
+    after = restarted(centre)
+    made = linked(after)
+    [asked] = of(act.Originate, made)
+    assert asked.consent is Consent.REFUSED
+    call, leg = after.agent_rings(made)
+    customer = after.customer_rings(call, leg)
+    after.customer_answers(call, leg, customer)
+    assert (after.calls[call].consent, after.calls[call].recordings) == (Consent.REFUSED, ())
+
+
 def test_no_more_callbacks_are_open_than_the_site_allows() -> None:
     centre = busy("ann", policy=Policy(callback_most=1))
     centre.asked_and_gone("c1")
@@ -312,6 +333,19 @@ def test_a_mark_the_database_does_not_take_frees_the_agent_and_nobody_rings() ->
     made = centre.wait(4)
     assert centre.state("ann") is AgentState.IDLE
     assert not of(act.Originate, made + centre.keep())
+
+
+def test_callbacks_that_the_database_cannot_mark_do_not_keep_agents_from_callers_one_after_the_other() -> None:
+    centre = busy("ann", database=False)
+    for n in range(3):
+        centre.asks(f"c{n}", caller(number=f"+861380013800{n}"))
+        centre.keep()
+        centre.hangs_up(f"c{n}")
+    centre.frees("ann")
+    made = centre.wait(4)
+    assert len(of(act.KeepCallback, made)) == 1
+    assert not of(act.KeepCallback, centre.wait(20))
+    assert rung(centre.arrive("live", caller(number="+8613800138009"))) == ["ann"]
 
 
 def test_the_agents_screen_shows_whom_they_will_call_back_and_why() -> None:
@@ -670,3 +704,12 @@ def test_where_no_calls_can_be_made_the_other_places_rest_too_and_callers_get_th
     assert rung(centre.arrive("held", caller(number="+8613800138009"))) == ["ann"]
     centre.hangs_up("held", centre.rings("held", "ann"))
     assert of(act.Originate, centre.wait(6))
+
+
+@pytest.mark.parametrize("by", [-3600.0, 3600.0])
+def test_who_is_owed_a_call_is_called_as_soon_as_before_when_the_clock_was_set(by: float) -> None:
+    centre = busy("ann")
+    centre.asked_and_gone("c1")
+    centre.now += by
+    centre.tell(ev.ClockTakenOver(at=centre.now, by=by))
+    assert of(act.Originate, centre.frees("ann"))

@@ -43,6 +43,19 @@ def test_an_agent_who_rings_the_service_number_is_a_caller_and_free_again_afterw
     assert centre.calls["1"].legs == ()
 
 
+def test_an_agent_to_whom_a_caller_is_on_the_way_may_have_talked_with_another_meanwhile():
+    """As ctid hears it, who stood still for seconds in which the fallback queue rang the same phone."""
+    centre = Centre("ann", "bob")
+    made = centre.arrive("1")
+    [agent] = rung(made)
+    centre.tell(ev.CallStarted(at=centre.now, call_id="2", caller="2", endpoint="trunk"))
+    made = centre.answers("2", centre.rings("2", agent))
+    assert centre.state(agent) is AgentState.TALKING
+    made += centre.hangs_up("2")
+    assert centre.state(agent) is AgentState.RESERVED
+    assert of(act.NoteOddity, made) == []
+
+
 def test_a_caller_given_back_by_an_agent_waits_from_then_on_and_may_meet_the_same_agents_again():
     line = Line(name="support", numbers=("4001",), longest_wait_seconds=60)
     centre = Centre("ann", lines=[line])
@@ -158,7 +171,9 @@ def test_a_talk_that_stopped_unseen_while_the_link_was_down_does_not_count_on():
     leg = answered(centre)
     centre.wait(10)
     centre.tell(ev.LinkLost(at=centre.now))
-    centre.wait(100)
+    centre.wait(50)
+    centre.tell(ev.LinkLost(at=centre.now))  # again, before anything was read
+    centre.wait(50)
     centre.tell(ev.CallStarted(at=centre.now, call_id="1", caller="1", endpoint="trunk"))
     centre.tell(ev.LegOffered(at=centre.now, call_id="1", leg_id=leg, endpoint="ann", party="ann"))
     centre.tell(ev.LinkOpened(at=centre.now))
@@ -187,6 +202,22 @@ def test_a_call_read_from_cel_waits_for_the_database_from_when_the_link_opens():
     assert of(act.OpenTicket, made) == []
     made = centre.tell(ev.CallerIdentified(at=centre.now, call_id="1", file=file()))
     assert [a.contact_id for a in of(act.OpenTicket, made)] == ["c-Wang"]
+
+
+def test_a_caller_of_whom_a_slow_link_tells_seconds_late_is_looked_up_for_as_long_as_any_other():
+    centre = Centre("ann", "bob")
+    centre.tell(ev.LinkLost(at=centre.now))
+    centre.tell(ev.CallStarted(at=centre.now, call_id="1", caller="1", dialled="4001", endpoint="trunk"))
+    centre.tell(
+        ev.CallEntered(
+            at=centre.now, call_id="1", direction=Direction.INBOUND, dialled="4001", leg_id="1", recording="1.wav"
+        )
+    )
+    centre.held("1", 1)
+    centre.wait(5)
+    made = centre.tell(ev.LinkOpened(at=centre.now - 5, told_at=centre.now)) + centre.wait(0.2)
+    assert of(act.NoteOddity, made) == []
+    assert of(act.NoteOddity, centre.wait(0.5)) != []
 
 
 def test_what_comes_late_for_a_call_merged_twice_over_reaches_the_survivor():
@@ -244,3 +275,25 @@ def test_a_call_sent_away_that_ends_while_the_link_is_down_keeps_its_outcome():
     centre.wait(3)
     centre.tell(ev.LinkOpened(at=centre.now))
     assert centre.calls["1"].outcome is Outcome.OVERFLOW
+
+
+def test_a_phone_that_the_fallback_queue_rang_in_the_same_moment_is_let_go_and_its_agent_is_not_to_blame() -> None:
+    centre = Centre("ann", "bob")
+    assert rung(centre.arrive("1")) == ["ann"]
+    centre.tell(ev.CallStarted(at=centre.now, call_id="q", caller="3", dialled="4001", endpoint="trunk"))
+    centre.tell(ev.CallLeftToFailsafe(at=centre.now, call_id="q"))
+    centre.tell(ev.PhoneUsed(at=centre.now, endpoint="ann", channels=1))
+    centre.tell(ev.LegOffered(at=centre.now, call_id="q", leg_id="q1", endpoint="ann", party="ann"))
+    made = centre.tell(ev.LegOffered(at=centre.now, call_id="1", leg_id="ann-1", endpoint="ann", party="ann"))
+    assert of(act.StopRinging, made) == [act.StopRinging(call_id="1", channel="ann-1")]
+    centre.tell(ev.LegEnded(at=centre.now, call_id="1", leg_id="ann-1", result=LegResult.NO_ANSWER))
+    assert rung(centre.held("1", 2, "NOANSWER")) == ["bob"]
+    assert centre.acd.world.desks["ann"].missed_in_a_row == 0
+    assert centre.state("ann") is AgentState.RINGING
+
+
+def test_a_phone_that_rings_once_is_not_let_go() -> None:
+    centre = Centre("ann")
+    centre.arrive("1")
+    made = centre.tell(ev.LegOffered(at=centre.now, call_id="1", leg_id="ann-1", endpoint="ann", party="ann"))
+    assert of(act.StopRinging, made) == []

@@ -323,10 +323,14 @@ def test_after_five_wrong_pins_a_phone_is_locked_for_five_minutes_even_for_the_r
         )
         return centre.tell(code)
 
+    told: list[act.NotePinsStopped] = []
     for seq in range(5):
         [asked] = of(act.CheckPin, dial(seq))
-        centre.tell(ev.PinChecked(at=centre.now, request=asked.request, ok=False))
-    assert of(act.CheckPin, dial(6)) == []
+        assert told == []
+        told += of(act.NotePinsStopped, centre.tell(ev.PinChecked(at=centre.now, request=asked.request, ok=False)))
+    assert [(stop.whom, stop.phone, stop.agent) for stop in told] == [("ann", "ann", "ann")] * 2, "phone and agent"
+    assert of(act.CheckPin, made := dial(6)) == []
+    assert of(act.NotePinsStopped, made) == [], "once is enough for the audit"
     assert [a.word for a in of(act.Say, dial(7))] == ["denied"]
     centre.wait(301)
     assert len(of(act.CheckPin, dial(8))) == 1

@@ -1,6 +1,7 @@
 """The dialplan alone, with a hand on AMI in ctid's place: who gets the caller, and that no caller is lost."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,21 @@ async def test_a_caller_who_presses_keys_goes_on_waiting(pbx: Asterisk) -> None:
         await pbx.ami.event("BridgeEnter", CallerIDNum=CALLER)
         await call.hang_up()
         assert not pbx.ami.events("CtidStale")
+
+
+@pytest.mark.parametrize("said", ["CTID_STANDBY", "CTID_TAKEN"])
+async def test_callers_stay_held_for_eight_seconds_while_a_second_ctid_takes_over(pbx: Asterisk, said: str) -> None:
+    """Five seconds after the last heartbeat they wait; ten seconds after it nobody is believed."""
+    now = int(time.time())
+    await pbx.ami.beat()
+    await pbx.ami.action("Setvar", Variable=said, Value=str(now))
+    await pbx.ami.action("Setvar", Variable="CTID_HEARTBEAT", Value=str(now - 5))
+    async with place_call(pbx, CALLER, LINE) as call:
+        await pbx.ami.event("CtidWait")
+        assert not pbx.ami.events("CtidFailsafe")
+        await pbx.ami.action("Setvar", Variable="CTID_HEARTBEAT", Value=str(now - 10))
+        await pbx.ami.event("CtidFailsafe")
+        await call.hang_up()
 
 
 async def test_callers_on_hold_go_to_the_queue_when_ctid_dies(pbx: Asterisk) -> None:

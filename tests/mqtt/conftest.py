@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -92,9 +93,9 @@ class Door:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, node: str = "n1") -> AsyncIterator[Door]:
+async def opened(settings: Settings, node: str = "n1", now: Callable[[], float] = time.time) -> AsyncIterator[Door]:
     asked: list[Event] = []
-    door = MqttDoor(settings, node, asked.append)
+    door = MqttDoor(settings, node, asked.append, now=now)
     running = Door(door, asked, asyncio.create_task(door.run()))
     try:
         yield running

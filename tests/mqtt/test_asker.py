@@ -34,7 +34,7 @@ async def web(broker: Mosquitto, tmp_path: Path) -> AsyncIterator[Web]:
     def hear(topic: str, payload: bytes, *, kept: bool) -> None:
         made.asker.take(topic, payload)
 
-    subscriber = Subscriber(settings_for(tmp_path, broker.url).mqtt, (RESULTS,), hear)
+    subscriber = Subscriber(settings_for(tmp_path, broker.url).mqtt, RESULTS, hear)
     made = Web(Asker(subscriber.publish, lambda: made.acting), subscriber)
     listening = asyncio.create_task(subscriber.run())
     await until(lambda: subscriber.connected, "the web reaches the broker")

@@ -25,6 +25,7 @@ from ctid.domain.types import (
     Ticket,
 )
 from ctid.mqtt import client as client_module
+from ctid.mqtt import ear as ear_module
 from lab.mosquitto import Mosquitto
 from lab.process import until
 from tests.mqtt.conftest import Door, Listener, listening, opened, settings_for
@@ -270,3 +271,56 @@ async def test_a_flood_of_commands_is_answered_once_and_mostly_dropped(door: Doo
     refused = await listener.hears("agents/7/result")
     assert (refused.payload["ok"], refused.payload["error"]) == (False, "too many commands; send at most 20 a second")
     assert 20 <= len(door.asked) < 100
+
+
+async def test_who_flooded_is_heard_again_later_and_colleagues_meanwhile(
+    door: Door, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(agent: str, mark: str) -> bool:
+        return Request(agent=agent, id=mark) in [
+            event.request for event in door.asked if isinstance(event, SignInAsked)
+        ]
+
+    async def asked(agent: str, mark: str) -> None:
+        while not heard(agent, mark):
+            await listener.says(f"agents/{agent}/command", {"id": mark, "command": "sign_in"})
+            await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(ear_module, "UNHEARD_SECONDS", 3.0)
+    for agent in ("7", "8"):
+        door.door.publish_agent(status(agent, AgentState.IDLE))
+    await asyncio.gather(
+        *(listener.says("agents/7/command", {"id": str(n), "command": "sign_out"}) for n in range(250))
+    )
+    await listener.hears("agents/7/result", lambda said: said["error"] == "too many commands; none is heard for 3 s")
+    async with asyncio.timeout(30):
+        await asked("8", "meanwhile")
+        await asked("7", "later")
+
+
+async def test_while_calls_are_left_undone_their_newest_waits_and_the_status_says_so(
+    door: Door, listener: Listener
+) -> None:
+    door.door.shed(("roster", "calls"), calls=True)
+    await listener.hears("nodes/n1/status", lambda node: node["shedding"] == ["roster", "calls"])
+    door.door.publish_call(call("1.9"))
+    door.door.publish_agent(status("7", AgentState.IDLE))
+    await listener.hears("agents/7/state")
+    assert not [heard for heard in listener.heard if heard.topic.endswith("calls/1.9")]
+    door.door.shed((), calls=False)
+    await listener.hears("calls/1.9")
+    await listener.hears("nodes/n1/status", lambda node: node["shedding"] == [])
+
+
+async def test_how_late_a_pop_was_is_measured_by_the_pbxs_time_whatever_the_clock_here_shows(
+    broker: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    def measured(name: str) -> float:
+        return metrics.REGISTRY.get_sample_value(f"ctid_pop_seconds_{name}") or 0.0
+
+    count, seconds = measured("count"), measured("sum")
+    async with opened(settings_for(tmp_path, broker.url), now=lambda: pop().at + 2.0) as door:
+        door.door.publish_pop(pop())
+        await listener.hears("agents/7/pop")
+        await until(lambda: measured("count") == count + 1, "the pop is measured")
+    assert measured("sum") - seconds == pytest.approx(2.0)

@@ -82,3 +82,23 @@ def test_each_key_is_published_once_with_what_was_said_last(puts: list[tuple[Kin
     assert {(one.kind, one.key): one.make().payload.decode() for one in taken} == {(k, str(n)): t for k, n, t in puts}
     assert len(taken) == len({(kind, key) for kind, key, _ in puts})
     assert len(outbox) == 0
+
+
+def test_what_is_held_waits_with_its_newest_and_goes_when_it_is_held_no_more() -> None:
+    outbox = Outbox()
+    outbox.hold(frozenset({Kind.CALL}))
+    for text in ("ringing", "ended"):
+        outbox.put(item(Kind.CALL, "1.9", text))
+    outbox.put(item(Kind.POP, "a", "pop"))
+    assert texts(outbox.take(10, 0.0)) == ["pop"]
+    assert outbox.next_due is None
+    outbox.hold(frozenset())
+    assert outbox.next_due == 0.0
+    assert texts(outbox.take(10, 0.0)) == ["ended"]
+
+
+def test_a_goodbye_takes_what_is_held_along() -> None:
+    outbox = Outbox()
+    outbox.hold(frozenset({Kind.CALL}))
+    outbox.put(item(Kind.CALL, "1.9", "ended"))
+    assert texts(outbox.take(10, 0.0, early=True)) == ["ended"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from ctid.domain.events import (
     DialAsked,
     Event,
+    MoveAsked,
     PauseAsked,
     PickupAsked,
+    PrioritiseAsked,
     RelinkAsked,
     Request,
     ResumeAsked,
@@ -27,7 +30,7 @@ from ctid.domain.events import (
 from ctid.domain.types import AgentState, AgentStatus
 from ctid.mqtt import topics
 from ctid.mqtt.flood import Flood, Verdict
-from ctid.mqtt.topics import Refusal, parse_command, too_many
+from ctid.mqtt.topics import Refusal, commands_but, parse_command, refused, source
 
 AGENT = "ctid/v1/agents/7/command"
 CALL = "ctid/v1/calls/1.1/command"
@@ -127,7 +130,6 @@ def test_a_command_of_the_contract_becomes_its_event(command: dict[str, object],
         ({"command": "dial", "number": "1" * 65}, "number"),
         ({"command": "dial", "number": "10086", "ticket_id": ""}, "ticket_id"),
         ({"command": "dial", "number": "10086", "contact_id": ["c"]}, "contact_id"),
-        *(({"command": name}, "not served") for name in topics._AGENT_COMMANDS_TO_COME),
     ],
 )
 def test_anything_else_is_refused_with_one_line_that_says_what_to_send(
@@ -147,7 +149,40 @@ def test_a_refusal_quotes_the_id_that_was_sent_where_it_is_usable() -> None:
     assert refused.id == "a1"
 
 
-@pytest.mark.parametrize("name", ["prioritise", "move", "listen", "whisper", "barge"])
+def test_a_supervisor_prioritises_on_the_calls_own_topic() -> None:
+    asked = parsed({"command": "prioritise"}, CALL)
+    assert isinstance(asked, PrioritiseAsked)
+    assert (asked.call_id, asked.id) == ("1.1", "a1")
+    told = topics.call_result_message("1.1", "a1", None)
+    assert (told.topic, json.loads(told.payload)["ok"]) == ("ctid/v1/calls/1.1/result", True)
+
+
+@pytest.mark.parametrize(("fields", "line"), [({"line": " sales "}, "sales"), ({"end": True}, None)])
+def test_a_supervisor_moves_a_caller_to_another_line_or_to_the_end(fields: dict[str, Any], line: str | None) -> None:
+    asked = parsed({"command": "move", "by": "boss", **fields}, CALL)
+    assert isinstance(asked, MoveAsked)
+    assert (asked.call_id, asked.id, asked.line, asked.by) == ("1.1", "a1", line, "boss")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"line": "sales", "end": True},
+        {"line": 7},
+        {"line": ""},
+        {"end": "yes"},
+        {"end": False},
+        {"end": True, "by": 7},
+    ],
+)
+def test_a_caller_is_moved_to_one_place(fields: dict[str, Any]) -> None:
+    refused = parsed({"command": "move", **fields}, CALL)
+    assert isinstance(refused, Refusal)
+    assert "; send" in refused.error
+
+
+@pytest.mark.parametrize("name", ["listen", "whisper", "barge"])
 def test_commands_on_calls_are_answered_on_the_calls_topic_as_not_served(name: str) -> None:
     refused = parsed({"command": name}, CALL)
     assert isinstance(refused, Refusal)
@@ -199,20 +234,29 @@ def test_an_unknown_time_is_null_and_talk_is_in_milliseconds() -> None:
         "phone": None,
         "wrap_up_until": None,
         "consults": None,
+        "recording_paused_until": None,
     }
 
 
-def test_a_second_too_full_of_commands_takes_twenty_answers_one_and_drops_the_rest() -> None:
+def test_a_second_too_full_of_commands_takes_twenty_answers_one_and_drops_the_rest_till_it_is_a_flood() -> None:
     flood = Flood()
-    said = [flood.judge("ctid/v1/agents/7/command", 5.0 + n / 100) for n in range(50)]
-    assert said == [Verdict.TAKE] * 20 + [Verdict.REFUSE] + [Verdict.DROP] * 29
+    said = [flood.judge("ctid/v1/agents/7/command", 5.0 + n / 1000) for n in range(300)]
+    assert said == [Verdict.TAKE] * 20 + [Verdict.REFUSE] + [Verdict.DROP] * 178 + [Verdict.UNHEAR] * 101
     assert flood.judge("ctid/v1/agents/8/command", 5.5) is Verdict.TAKE, "others are not harmed"
     assert flood.judge("ctid/v1/agents/7/command", 6.0) is Verdict.TAKE
 
 
 def test_who_sends_too_many_is_told_in_one_line() -> None:
-    refusal = too_many("ctid/v1/agents/7/command", b'{"id": "9", "command": "resume"}', 20)
-    assert refusal == Refusal(
-        topic="ctid/v1/agents/7/result", id="9", error="too many commands; send at most 20 a second"
-    )
-    assert too_many("ctid/v1/agents/+/command", b"{}", 20) is None
+    refusal = refused("ctid/v1/agents/7/command", b'{"id": "9", "command": "resume"}', "too many commands")
+    assert refusal == Refusal(topic="ctid/v1/agents/7/result", id="9", error="too many commands")
+    assert refused("ctid/v1/agents/+/command", b"{}", "too many") is None
+
+
+def test_who_floods_is_left_out_of_what_is_listened_to_and_nobody_else() -> None:
+    seven, calls = source("ctid/v1/agents/7/command"), source("ctid/v1/calls/1.1/command")
+    assert calls == source("ctid/v1/calls/1.2/command"), "who commands calls can name any"
+    agents = ("7", "8", "not/a/level", "+")
+    assert commands_but((), agents) == ("ctid/v1/agents/+/command", "ctid/v1/calls/+/command")
+    assert commands_but((seven,), agents) == ("ctid/v1/agents/8/command", "ctid/v1/calls/+/command")
+    assert commands_but((calls,), agents) == ("ctid/v1/agents/+/command",)
+    assert commands_but((seven, calls), agents) == ("ctid/v1/agents/8/command",)

@@ -69,7 +69,9 @@ class Pbx:
             self.channels[uid]["Context"] = context
 
     def snapshot(self) -> Snapshot:
+        inside = {uid: bridge for bridge, members in self.bridges.items() for uid in members}
         return Snapshot(
+            at=0.0,
             status=tuple(
                 Message(
                     "Status",
@@ -78,13 +80,9 @@ class Pbx:
                 )
                 for uid in self.channels
             ),
-            channels=tuple(Message("CoreShowChannel", headers) for headers in self.channels.values()),
-            bridges=tuple(
-                (
-                    Message("BridgeListItem", {"BridgeUniqueid": bridge}),
-                    tuple(Message("BridgeInfoChannel", {"Uniqueid": uid}) for uid in members if uid in self.channels),
-                )
-                for bridge, members in self.bridges.items()
+            channels=tuple(
+                Message("CoreShowChannel", {**headers, "BridgeId": inside.get(uid, "")})
+                for uid, headers in self.channels.items()
             ),
             devices=(),
             core=None,

@@ -100,9 +100,9 @@ async def web(tmp_path: Path, broker: Mosquitto) -> AsyncIterator[Web]:
 
 
 @asynccontextmanager
-async def served(folder: Path, broker: Mosquitto) -> AsyncIterator[Web]:
-    """A seeded site below the folder, served until it is left."""
-    own = settings(folder, broker)
+async def served(folder: Path, broker: Mosquitto, *lines: str) -> AsyncIterator[Web]:
+    """A seeded site below the folder, with these lines more in its file, served until it is left."""
+    own = settings(folder, broker, *lines)
     seeded = await seed(own.database.url.get_secret_value(), own.recordings.root)
     app = create_app(own)
     room: Room = app.state.room

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ctid.db import migrations, session
+from ctid.db import session
 from ctid.db.agents import Agents
 from ctid.db.callbacks import Callbacks
 from ctid.db.calls import Calls
@@ -41,6 +41,7 @@ from ctid.domain.types import (
     Talk,
     Via,
 )
+from tests.schema import schema
 
 ZONE = ZoneInfo("Asia/Shanghai")
 PASSWORD = "a long password"
@@ -61,8 +62,8 @@ class Seeded:
 
 async def seed(url: str, root: Path) -> Seeded:
     """Fill the database at ``url`` and put the recording below ``root``."""
+    await schema(url)
     engine = session.engine(url)
-    await migrations.upgrade(engine)
     now = max(round(time.time()), _midnight() + 120)  # all calls are of today
     await _people(engine, now)
     sound = _sound(root / "2026" / "call-1.wav", seconds=8)
@@ -72,10 +73,11 @@ async def seed(url: str, root: Path) -> Seeded:
     await Calls(engine).save([call, *_more(now)])
     await Callbacks(engine).save(_callbacks(now))
     await Agents(engine).save(
+        "pbx",
         [
             AgentStatus(agent="7", state=AgentState.IDLE, since=now - 300, phone="agent7", talk_seconds_today=750),
             AgentStatus(agent="8", state=AgentState.TALKING, since=now - 60, phone="agent8", talk_seconds_today=902),
-        ]
+        ],
     )
     users = Users(engine)
     await users.create("boss", PASSWORD, Role.SUPERVISOR, at=now)

@@ -114,7 +114,7 @@ async def test_the_desk_is_the_users_own_and_supervisors_look_without_acting(web
 async def test_the_phone_the_agent_last_sat_at_stands_ready(web: Web) -> None:
     client = await web.signed_in("liwei")
     assert 'value="agent7"' in (await client.get("/desk")).text
-    sat = {"agent": "7", "state": "idle", "phone": "window-3", "since": session.instant(web.seeded.now)}
+    sat = {"pbx": "pbx", "agent": "7", "state": "idle", "phone": "window-3", "since": session.instant(web.seeded.now)}
     async with session.writing(web.room.engine) as connection:
         await connection.execute(insert(agent_state_changes).values(sat))
     page = (await client.get("/desk")).text

@@ -22,6 +22,7 @@ from ctid.db.tables import (
     Text,
     call_notes,
     contacts,
+    customers,
     metadata,
     posts,
     site_visits,
@@ -125,6 +126,8 @@ async def hostile(web: Web, text: str) -> None:
             }
             if fields:
                 await connection.execute(update(table).values(fields))
+        since = session.instant(web.seeded.now - 50)
+        await connection.execute(update(customers).values(held_since=since))  # there is no hold without a beginning
 
 
 async def fill(web: Web) -> None:

@@ -6,6 +6,9 @@ import re
 
 import httpx
 
+from ctid.mqtt.topics import Message, node_message
+from ctid.web.board import Node
+from lab.process import until
 from tests.web.conftest import Web, form_token
 from tests.web.site import HOSTILE
 
@@ -96,3 +99,24 @@ async def test_agents_neither_see_nor_send_an_import(web: Web) -> None:
     taken = await agent.post("/customers/import/confirm", data={"form_token": token, "key": key[1]})
     assert taken.status_code == 403
     assert await web.rows("SELECT count(*) FROM customers") == [(2,)]
+
+
+async def test_while_ctid_cannot_keep_pace_whole_lists_wait_and_pages_do_not(ready: Web) -> None:
+    boss = await ready.signed_in("boss")
+    files = ("/customers.csv", "/contacts.csv", "/tickets.csv", "/audit.csv", "/recordings/r1/peaks")
+    before = {file: (await boss.get(file)).status_code for file in files}
+
+    def says(*what: str) -> Message:
+        return node_message("n1", up=True, acting=True, pbx_connected=True, version="1", shedding=what)
+
+    await ready.say(says("roster", "gauges", "pages"))
+    await until(lambda: "pages" in (ready.room.board.routing() or Node(up=True)).shedding, "the web hears of it")
+    for file in files:
+        refused = await boss.get(file)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30"), file
+        assert "Not now" in refused.text
+    for page in ("/", "/customers", "/tickets"):
+        assert (await boss.get(page)).status_code == 200
+    await ready.say(says())
+    await until(lambda: not (ready.room.board.routing() or Node(up=True)).shedding, "the web hears that it is over")
+    assert {file: (await boss.get(file)).status_code for file in files} == before

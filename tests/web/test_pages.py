@@ -237,3 +237,17 @@ async def test_a_failing_page_tells_nothing_about_the_inside(web: Web, monkeypat
     assert answer.status_code == 500
     assert "written to the log" in answer.text
     assert "secret detail" not in answer.text
+
+
+async def test_without_the_database_each_page_says_so_and_that_calls_go_on(web: Web) -> None:
+    client = await web.signed_in("boss")
+    async with session.writing(web.room.engine) as connection:
+        await connection.exec_driver_sql("ALTER TABLE sessions RENAME TO away")
+    for path in ("/", "/tickets", "/desk"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), path
+        assert "The database does not answer" in answer.text
+        assert "Calls go on, and what happens in them is written once it answers." in answer.text
+        assert '<a class="btn btn-primary" href="">Try again</a>' in answer.text
+    chinese = await client.get("/", headers={"accept-language": "zh-CN"})
+    assert "数据库恢复后补记" in chinese.text

@@ -13,12 +13,12 @@ import pytest
 from websockets.asyncio.client import connect
 
 from ctid.config import Address
-from ctid.db import migrations, session
 from ctid.db.session import DatabaseFault
 from ctid.metrics import AddressTakenError
 from ctid.web import serve
 from lab.mosquitto import Mosquitto
 from lab.process import TOP, Process, answers, free_port
+from tests.schema import schema
 from tests.web.conftest import settings
 
 RUN = """
@@ -38,9 +38,7 @@ asyncio.run(run(settings))
 async def site(tmp_path: Path, broker: Mosquitto) -> Path:
     """A folder with a configuration and an empty database."""
     own = settings(tmp_path, broker)
-    engine = session.engine(own.database.url.get_secret_value())
-    await migrations.upgrade(engine)
-    await engine.dispose()
+    await schema(own.database.url.get_secret_value())
     return tmp_path
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from contextlib import AsyncExitStack
 
-from ctid.web.limits import FAILURES_PER_ADDRESS, FAILURES_PER_USER, SIGN_INS, WINDOW_SECONDS, Failures
+from ctid.db.users import Role
+from ctid.web.limits import (
+    FAILURES_PER_ADDRESS,
+    FAILURES_PER_USER,
+    SIGN_INS,
+    WINDOW_SECONDS,
+    WRONG_TOKENS_PER_ADDRESS,
+    Failures,
+)
 from tests.web.conftest import Web, form_token, sign_in
 from tests.web.site import PASSWORD
 
@@ -82,6 +90,38 @@ async def test_too_many_failures_stop_even_the_right_password(web: Web) -> None:
     assert int(answer.headers["retry-after"]) > 0
     assert "Too many failed sign-ins" in answer.text
     assert (await sign_in(web.client(), "liwei", PASSWORD)).status_code == 303
+
+
+async def test_an_administrator_sees_who_is_stopped_and_lets_them_try_again_and_the_audit_has_both(web: Web) -> None:
+    await web.room.users.create("root", PASSWORD, Role.ADMINISTRATOR, at=web.seeded.now)
+    stranger, root = web.client(), await web.signed_in("root")
+    for _ in range(FAILURES_PER_USER):
+        assert (await sign_in(stranger, "liwei", "not the password")).status_code == 401
+    assert (await sign_in(stranger, "liwei", PASSWORD)).status_code == 429
+    [[number]] = await web.rows("SELECT id FROM users WHERE name = 'liwei'")
+    page = await root.get(f"/users/{number}")
+    assert "Sign-ins stopped" in page.text
+    answer = await root.post(f"/users/{number}/failures", data={"form_token": form_token(page.text)})
+    assert answer.status_code == 303
+    assert "Sign-ins stopped" not in (await root.get(f"/users/{number}")).text
+    assert (await sign_in(web.client(), "liwei", PASSWORD)).status_code == 303
+    rows = await web.rows(
+        "SELECT action, subject FROM audit WHERE action IN ('sign_in_stopped', 'sign_in_allowed') ORDER BY id"
+    )
+    assert rows == [("sign_in_stopped", "liwei"), ("sign_in_allowed", "liwei")]
+
+
+async def test_an_address_that_sends_wrong_tokens_is_told_to_wait_and_a_good_one_is_still_heard(web: Web) -> None:
+    program = web.client()
+    for number in range(WRONG_TOKENS_PER_ADDRESS):
+        answer = await program.get("/api/v1/calls", headers={"authorization": f"Bearer wrong{number}"})
+        assert answer.status_code == 401
+    answer = await program.get("/api/v1/calls", headers={"authorization": "Bearer wrong"})
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    good = await program.get("/api/v1/calls", headers={"authorization": f"Bearer {web.seeded.token}"})
+    assert good.status_code == 200
+    assert await web.rows("SELECT count(*) FROM audit WHERE action = 'tokens_stopped'") == [(1,)]
 
 
 async def test_a_name_written_otherwise_buys_no_further_guesses(web: Web) -> None:

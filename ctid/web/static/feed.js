@@ -5,7 +5,7 @@ import { clock } from "./elements.js";
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
-// The server speaks each ten seconds.
+// The server speaks each ten seconds, and at once when something is wrong.
 const SILENT = 25000;
 const SIGN_IN = 4401;
 const FORBIDDEN = 4403;
@@ -21,20 +21,26 @@ export function now() { return Date.now() + ahead; }
 
 /**
  * Opens the feed: `hears.agent(view)` for each agent's view, `hears.others(agents)` and `hears.waiting(message)` beside it,
- * `hears.link(state, trouble)` when the line is up, down or over. `agent` limits the views to one agent's.
+ * `hears.link(state)` when the line is up, down or over. `agent` limits the views to one agent's. What is wrong beyond the
+ * line, as the server says, stands in `#trouble`.
  */
 export function listen(agent, hears) {
   const link = document.getElementById("link");
+  const trouble = document.getElementById("trouble");
   let pause = FIRST_PAUSE;
   let socket = null;
   let heard = 0;
   let again = null;
 
-  const say = (how, trouble = null) => {
+  const say = (how, wrong = null) => {
     state = how;
     link.textContent = link.dataset[how];
     link.dataset.state = how;
-    hears.link?.(how, trouble);
+    if (how === "up") {
+      trouble.hidden = wrong === null;
+      if (trouble.textContent !== (wrong ?? "")) trouble.textContent = wrong ?? "";
+    }
+    hears.link?.(how);
   };
 
   const lose = () => {

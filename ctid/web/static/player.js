@@ -12,6 +12,9 @@ const BAR = 2;
 const GAP = 1;
 // A quiet call is drawn larger, but a silent one stays a line.
 const QUIETEST = 12;
+// Between two strokes of the hatching over a pause, and the least width of one, in pixels.
+const STROKES = 6;
+const SLIT = 3;
 
 const players = new Set();
 const tabs = "BroadcastChannel" in window ? new BroadcastChannel("ctid.player") : null;
@@ -63,6 +66,8 @@ class Player extends HTMLElement {
     for (const part of this.bar.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
     this.canvas = this.parts.wave.querySelector("canvas");
     this.peaks = null;
+    const seconds = (this.dataset.pauses ?? "").split(" ").filter(Boolean).map(Number);
+    this.pauses = seconds.flatMap((begins, place) => (place % 2 ? [] : [[begins, seconds[place + 1]]]));
     this.held = null;
     this.audio.removeAttribute("controls");
     this.audio.hidden = true;
@@ -203,8 +208,28 @@ class Player extends HTMLElement {
       const half = height / lanes.length / 2;
       this.lane(brush, lane, { middle: half * (2 * number + 1), half: half - dense, width, reached, played, rest, dense });
     });
+    this.hatch(brush, { width, height, dense, colour: style.getPropertyValue("--wave-pause").trim() });
     brush.fillStyle = line;
     brush.fillRect(Math.min(Math.max(0, reached - dense), width - 2 * dense), 0, Math.ceil(2 * dense), height);
+  }
+
+  /** What was not recorded: strokes aslant from where a pause begins to where it ends. */
+  hatch(brush, { width, height, dense, colour }) {
+    if (!this.length) return;
+    brush.strokeStyle = colour;
+    brush.lineWidth = dense;
+    for (const [begins, ends] of this.pauses) {
+      const from = (begins / this.length) * width;
+      const to = Math.max(from + SLIT * dense, (ends / this.length) * width);
+      brush.save();
+      brush.beginPath();
+      brush.rect(from, 0, to - from, height);
+      brush.clip();
+      brush.beginPath();
+      for (let x = from - height; x < to; x += STROKES * dense) { brush.moveTo(x, height); brush.lineTo(x + height, 0); }
+      brush.stroke();
+      brush.restore();
+    }
   }
 
   /** One channel: a bar for each few pixels, from the lowest to the highest that falls into it. */

@@ -1,10 +1,9 @@
 // Whether the line to the server stands: said once, plainly, and the buttons that would need it look so.
 
 const lost = document.getElementById("lost");
-const trouble = document.getElementById("trouble");
 let since = null;
 
-export function showLink(state, wrong) {
+export function showLink(state) {
   const up = state === "up";
   if (up) since = null;
   else since ??= new Date();
@@ -13,10 +12,6 @@ export function showLink(state, wrong) {
     const time = since.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     const text = (state === "over" ? lost.dataset.textOver : lost.dataset.textDown).replace("{time}", time);
     if (lost.textContent !== text) lost.textContent = text;
-  }
-  if (up) {
-    trouble.hidden = wrong === null;
-    if (trouble.textContent !== (wrong ?? "")) trouble.textContent = wrong ?? "";
   }
   for (const asks of document.querySelectorAll("button[data-command], form[data-command] button, button.dial")) {
     if (up) asks.removeAttribute("aria-disabled");

@@ -5,6 +5,7 @@ import { wire } from "./ask.js";
 import { showCall, showOthers } from "./colleagues.js";
 import { showLink } from "./link.js";
 import { caller, showPop } from "./pop.js";
+import { showRecording } from "./recording.js";
 import { showState } from "./state.js";
 import { showWaiting } from "./waiting.js";
 
@@ -36,6 +37,7 @@ listen(desk.dataset.agent, {
     showPop(view);
     showState(view.state);
     showCall(view);
+    showRecording(view);
     for (const show of shows) show(view);
     if (view.gone !== null && over !== view.gone.call_id) {
       over = view.gone.call_id;
