@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import chain, deciding, desktops, memory, reading, starting, streams
+from bench import chain, deciding, desktops, memory, reading, starting, streams, takeover
 from bench.figures import Figure, table
 from bench.machine import describe
 from lab.process import TOP
 
-PARTS = ("reading", "deciding", "memory", "starting", "desktops", "chain", "held")
+PARTS = ("reading", "deciding", "memory", "starting", "desktops", "takeover", "chain", "held")
 RESULTS = TOP / "build" / "bench" / "results.json"
 PAGE = TOP / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
@@ -44,6 +44,9 @@ def measure(parts: list[str], folder: Path, plan: chain.Plan) -> list[Figure]:
             case "desktops":
                 _tell(part)
                 figures += asyncio.run(desktops.measure(folder / "desktops"))
+            case "takeover":
+                _tell(part)
+                figures += asyncio.run(takeover.measure(folder / "takeover"))
     calls = [part for part in ("chain", "held") if part in parts]
     if calls:
         _tell(" and ".join(calls))

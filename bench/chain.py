@@ -26,6 +26,7 @@ from lab.load import place_calls
 from lab.process import LabError, until
 from lab.sipp import SipMessage, SippAgent
 from lab.site import SERVICE, Site
+from lab.soak.centre import at_one_port
 
 AGENTS = 200
 SIGN_IN_TOGETHER = 10
@@ -258,17 +259,6 @@ class Bench:
     def _phones(self) -> SippAgent:
         """All the agents' phones, with a log of their own for each load."""
         return SippAgent(self._sipp, "phones", self._port, ring=RING, talk=TALK)
-
-
-def at_one_port(site: Site) -> int:
-    """Have all phones of a site that is not started yet be one SIPp process; its port."""
-    file = site.asterisk.folder / "etc" / "pjsip.conf"
-    one = next(iter(site.asterisk.phones.values()))
-    phones = file.read_text(encoding="utf-8")
-    for port in site.asterisk.phones.values():
-        phones = phones.replace(f"@127.0.0.1:{port}\n", f"@127.0.0.1:{one}\n")
-    file.write_text(phones, encoding="utf-8")
-    return one
 
 
 def _known(agents: Sequence[str]) -> dict[str, str]:

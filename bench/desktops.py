@@ -18,7 +18,7 @@ from pathlib import Path
 
 from playwright.async_api import Page
 
-from bench.chain import PopClock, at_one_port, lags
+from bench.chain import PopClock, lags
 from bench.figures import Figure, percentile
 from bench.machine import cpu_seconds, resident_megabytes
 from bench.streams import agent
@@ -29,6 +29,7 @@ from lab.load import place_calls
 from lab.process import TOP, Process
 from lab.sipp import SipMessage, SippAgent
 from lab.site import Site
+from lab.soak.centre import at_one_port
 
 DESKS = 500
 SIGN_IN_TOGETHER = 10
