@@ -50,7 +50,7 @@ def _live(octets: bytes, step: int, whole: list[Message]) -> None:
     """The same bytes on a live link, and the PBX's own behind them."""
     framer = Framer(WANTED, own=OWN)
     read = [m for at in range(0, len(octets), step) for m in framer.feed(octets[at : at + step])]
-    assert framer.forged or read == whole, "something was left out and nobody noticed"
+    assert framer.forged or _told(read) == _told(whole), "something was left out and nobody noticed"
     after = framer.feed(b"\r\n\r\n" + ANSWER + CALL)
     assert [m.get("Uniqueid") for m in after[-2:]] == ["2000000000.1"] * 2, "the PBX is not heard again"
     books = Books("the epoch nobody can guess")
@@ -58,6 +58,11 @@ def _live(octets: bytes, step: int, whole: list[Message]) -> None:
         books.hear(message)
     books.sound()
     assert books.ended[-1:] == ["2000000000.1"] or "2000000000.1" in books.tracker._alias
+
+
+def _told(messages: list[Message]) -> list[Message]:
+    """Without what answers somebody else's action: only a reader of recordings cares for it."""
+    return [m for m in messages if not m.name or m.name.encode("utf-8", "surrogateescape") in WANTED]
 
 
 def _rest(framer: Framer) -> int:

@@ -388,6 +388,8 @@ def _reason(error: BaseException, host: str) -> str:
         cause = cause.__cause__
     text = " ".join(str(cause).split()) or type(cause).__name__
     match cause:
+        case asyncpg.InternalClientError():  # the server had ended the session, and the driver stumbled on it
+            return "the connection ended while it was used"
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             return f"{text}; check user and password in the database url"
         case asyncpg.InvalidCatalogNameError():

@@ -79,8 +79,9 @@ class Piece:
 
 def fold(text: str) -> str:
     """The text without differences nobody means: width, case, invisible signs."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    # First of all the invisible: what they stand between may be one letter without them.
+    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
 def grams(*texts: str | None) -> str:

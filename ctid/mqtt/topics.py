@@ -6,7 +6,6 @@ carried out is answered by one line that says what to do.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -348,9 +347,9 @@ def _pause(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
 
 def _extend(at: float, request: Request, asked: Mapping[str, Any]) -> Event:
     more = asked.get("seconds")
-    if isinstance(more, bool) or not isinstance(more, int | float) or not math.isfinite(more):
+    if isinstance(more, bool) or not isinstance(more, int | float):
         raise _UnusableError("wrap_up_extend needs seconds; send seconds as a number")
-    if not 0 < more <= LONGEST_EXTENSION:
+    if not 0 < more <= LONGEST_EXTENSION:  # nor is NaN, or a number of more digits than a float holds
         raise _UnusableError(f"seconds is out of range; send more than 0 and at most {LONGEST_EXTENSION:.0f}")
     return WrapUpExtensionAsked(at=at, request=request, seconds=float(more))
 

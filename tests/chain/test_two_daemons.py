@@ -181,9 +181,10 @@ async def test_a_frozen_daemon_wakes_and_what_it_was_sending_moves_nobody_twice(
         first.thaw()
         await until(lambda: first.count("leading.ousted") > 0, "it has seen that it acts no more")
         await centre.ask("agent1", "resume")
-        for number, placed in enumerate(held.values()):
+        for number, (user, placed) in enumerate(held.items()):
             await until(lambda number=number: len(centre.site.phones["agent1"].invites) > known + number, "rung")
-            await sound(0.5)
+            await until(lambda user=user: centre.shown(user)[-1]["answered_at"], f"{user} talks")
+            await sound(0.3)
             await placed.hang_up()
     rung = [m.user for m in centre.site.phones["agent1"].invites[known:]]
     assert (rung, centre.queued()) == ([caller, other], queued)

@@ -34,6 +34,13 @@ class Daemon:
         assert await self.office.lock()
         return await self.office.elect()
 
+    async def resumes(self) -> None:
+        """As often as it takes: a connection that was ended may show it only when it is used."""
+        while True:
+            with suppress(DatabaseFault):
+                await self.office.resume()
+                return
+
     async def writes(self, call: str) -> None:
         record = CallRecord(
             id=call, pbx=self.pbx, direction=Direction.INBOUND, caller="1", dialled="4001", line=None, started_at=NOON
@@ -121,7 +128,7 @@ async def test_a_frozen_holder_is_ousted_with_its_lock_and_the_transaction_it_st
     with pytest.raises(DatabaseFault):
         await writing
     with pytest.raises(Ousted, match="west holds the office"):
-        await east.office.resume()
+        await east.resumes()
 
 
 async def test_what_an_ousted_holder_writes_is_refused_and_what_it_reads_is_not(two: tuple[Daemon, Daemon]) -> None:
