@@ -63,7 +63,8 @@ class Outcome:
             made += _of_calls(self.counted, alone=True)
             made.append(self._files(self.counted))
         if self.burst is not None:
-            made += [_named(f"{self.burst_calls:,} hung up at once", one) for one in _of_calls(self.burst, alone=False)]
+            hung_up = _of_calls(self.burst, alone=False, bye=self.burst_seconds)
+            made += [_named(f"{self.burst_calls:,} hung up at once", one) for one in hung_up]
             made.append(
                 Promise(
                     says=f"{self.burst_calls:,} hung up at once: books right, agents idle, no resync",
@@ -164,7 +165,8 @@ def _unhandled(metrics: Mapping[str, float]) -> float:
     return metrics.get("ctid_oddities_total", 0) + metrics.get('ctid_ami_events_total{event="other"}', 0)
 
 
-def _of_calls(counted: Count, *, alone: bool) -> Iterator[Promise]:
+def _of_calls(counted: Count, *, alone: bool, bye: float | None = None) -> Iterator[Promise]:
+    """``bye``: seconds that hanging all of them up took, where that was done at once; a phone has its BYE within those."""
     yield Promise(
         says="no caller lost",
         kept=not counted.lost and not (alone and counted.given_up),
@@ -180,8 +182,14 @@ def _of_calls(counted: Count, *, alone: bool) -> Iterator[Promise]:
     )
     yield Promise(says="no agent offered two calls", kept=not counted.twice, found=_listed(counted.twice))
     yield Promise(says="every interval exact", kept=not counted.inexact, found=_listed(counted.inexact))
-    for name, gap in (("CEL", counted.cel), ("CDR", counted.cdr), ("SIP", counted.sip)):
+    for name, gap in (("CEL", counted.cel), ("CDR", counted.cdr)):
         yield _gap(f"ledger = {name}, to the second", gap)
+    sip = _gap("ledger = SIP, to the second", counted.sip)
+    if bye is None:
+        yield sip
+    else:
+        says = "ledger = SIP, but for the seconds in which the PBX sends the BYEs"
+        yield Promise(says=says, kept=counted.sip.worst <= bye, found=sip.found)
 
 
 def _gap(says: str, gap: Gap) -> Promise:
