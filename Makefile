@@ -30,7 +30,7 @@ chaos: setup
 
 # An hour of load, watched and counted; MINUTES=5 for a short one.
 soak: setup
-	@.venv/bin/python -m lab.soak $(if $(MINUTES),--minutes $(MINUTES))
+	@.venv/bin/python -m lab.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONE_WAY),--one-way)
 
 # The pictures in docs/screenshots anew, as the tests' browser sees the pages.
 screenshots: setup

@@ -28,6 +28,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--burst", type=int, default=usual.burst, help="calls hung up at once at the end, default %(default)d; 0: none"
     )
+    parser.add_argument("--one-way", action="store_true", help="agents are silent: half of the packets for the PBX")
     parser.add_argument("--folder", type=Path, help="keep everything here; default: a temporary folder, deleted")
     return parser.parse_args()
 
@@ -38,7 +39,14 @@ def _machine() -> dict[str, str]:
 
 def main() -> None:
     asked = _asked()
-    plan = Plan(minutes=asked.minutes, rate=asked.rate, talk=asked.talk, agents=asked.agents, burst=asked.burst)
+    plan = Plan(
+        minutes=asked.minutes,
+        rate=asked.rate,
+        talk=asked.talk,
+        agents=asked.agents,
+        burst=asked.burst,
+        one_way=asked.one_way,
+    )
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ctid-soak-") as place:
         outcome = asyncio.run(run(asked.folder or Path(place), plan, _machine()))

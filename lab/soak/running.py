@@ -34,13 +34,17 @@ _BAD = ("warning", "error", "critical", "not JSON")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """``rate`` calls a second of ``talk`` seconds for ``minutes``; then ``burst`` calls are hung up at once (0: none)."""
+    """``rate`` calls a second of ``talk`` seconds for ``minutes``; then ``burst`` calls are hung up at once (0: none).
+
+    ``one_way``: the agents are silent, which spares Asterisk half of the packets.
+    """
 
     minutes: float = 60
     rate: float = 20
     talk: float = 8
     agents: int = 200
     burst: int = 1000
+    one_way: bool = False
     every: float = 10
     web: bool = True
 
@@ -53,6 +57,7 @@ async def run(folder: Path, plan: Plan, machine: Mapping[str, str]) -> Outcome:
         rate=plan.rate,
         talk=plan.talk,
         agents=plan.agents,
+        one_way=plan.one_way,
         machine=machine,
         burst_calls=plan.burst,
     )
@@ -97,7 +102,7 @@ class _Run:
         plan, site = self._plan, self._site
         calls = round(plan.rate * plan.minutes * 60)
         seconds = calls / plan.rate + _SPARE
-        async with self._phones("load", talk=plan.talk, seconds=seconds) as (folder, phones):
+        async with self._phones("load", talk=plan.talk, sound=not plan.one_way, seconds=seconds) as (folder, phones):
             callers = crowd.callers(
                 folder, "callers", site.asterisk, list(centre.numbers(calls)), SERVICE, per_second=plan.rate, sound=True
             )
@@ -126,7 +131,7 @@ class _Run:
         plan, site = self._plan, self._site
         before = centre.count(site, "SELECT count(*) FROM calls")
         began = time.time()
-        async with self._phones("burst", talk=None, seconds=_SPARE) as (folder, phones):
+        async with self._phones("burst", talk=None, sound=True, seconds=_SPARE) as (folder, phones):
             numbers = [f"137{number:08d}" for number in range(plan.burst)]
             callers = crowd.callers(
                 folder, "burst", site.asterisk, numbers, SERVICE, per_second=BURST_RATE, sound=False
@@ -164,11 +169,11 @@ class _Run:
 
     @contextlib.asynccontextmanager
     async def _phones(
-        self, name: str, *, talk: float | None, seconds: float
+        self, name: str, *, talk: float | None, sound: bool, seconds: float
     ) -> AsyncIterator[tuple[Path, crowd.Crowd]]:
         folder = self._site.folder / name
         port = next(iter(self._site.asterisk.phones.values()))
-        phones = await crowd.phones(folder, port, ring=RING, talk=talk, sound=True, seconds=seconds)
+        phones = await crowd.phones(folder, port, ring=RING, talk=talk, sound=sound, seconds=seconds)
         try:
             yield folder, phones
         finally:

@@ -37,6 +37,7 @@ class Outcome:
     rate: float
     talk: float
     agents: int
+    one_way: bool = False
     machine: Mapping[str, str]
     counted: Count | None = None
     burst: Count | None = None
@@ -134,6 +135,7 @@ class Outcome:
             "rate": self.rate,
             "talk": self.talk,
             "agents": self.agents,
+            "one_way": self.one_way,
             "kept": self.kept,
             "promises": [asdict(promise) for promise in self.promises()],
             "counted": None if self.counted is None else _counted(self.counted),
@@ -146,7 +148,8 @@ class Outcome:
     def told(self) -> str:
         """All of it for a reader: how the run went, its figures, its promises."""
         parts = [
-            f"{self.rate:g} calls/s of {self.talk:g} s for {self.minutes:g} minutes, {self.agents} agents; "
+            f"{self.rate:g} calls/s of {self.talk:g} s for {self.minutes:g} minutes, {self.agents} agents,"
+            f" sound {'from the callers' if self.one_way else 'both ways'}; "
             + ", ".join(f"{name} {value}" for name, value in self.machine.items()),
             _table(_COLUMNS, _rows(self.samples)),
         ]
