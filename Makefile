@@ -28,7 +28,7 @@ fuzz: setup
 chaos: setup
 	@.venv/bin/python -m lab.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
 
-# An hour of load, watched and counted; MINUTES=5 for a short one.
+# An hour of load, watched and counted; MINUTES=5 for a short one, ONE_WAY=1 where Asterisk cannot bear sound both ways.
 soak: setup
 	@.venv/bin/python -m lab.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONE_WAY),--one-way)
 
