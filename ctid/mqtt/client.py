@@ -238,7 +238,12 @@ class MqttDoor:
             task.result()
 
     def _asked(self, topic: str, payload: bytes) -> None:
-        asked = topics.parse_command(topic, payload, self._now())
+        try:
+            asked = topics.parse_command(topic, payload, self._now())
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # A fault of ours that anybody can send again: it costs that command, and not the daemon.
+            _log.exception("mqtt.command_failed", topic=topic)
+            asked = topics.refused(topic, payload, "ctid failed at this command; its log says where")
         if isinstance(asked, Refusal):
             _log.info("MQTT command refused", topic=topic, error=asked.error)
             self._refuse(asked)

@@ -97,6 +97,26 @@ async def test_a_malformed_command_gets_one_line_and_asks_for_nothing(door: Door
     assert door.asked == []
 
 
+async def test_a_command_at_which_ctid_itself_fails_costs_that_command_alone(
+    broker: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    def broken_once() -> float:
+        if not failed:
+            failed.append("now")
+            raise OverflowError("int too large to convert to float")
+        return 5.0
+
+    failed: list[str] = []
+    async with opened(settings_for(tmp_path, broker.url), now=broken_once) as running:
+        await listener.hears("nodes/n1/status", lambda status: status["up"])
+        await listener.says("agents/7/command", {"id": "a1", "command": "sign_in"})
+        answer = await listener.hears("agents/7/result")
+        assert (answer.payload["id"], answer.payload["ok"]) == ("a1", False)
+        assert "its log says where" in answer.payload["error"]
+        await listener.says("agents/7/command", {"id": "a2", "command": "sign_in"})
+        await until(lambda: running.asked, "the next one is heard")
+
+
 async def test_a_command_the_broker_retained_is_not_carried_out_at_the_next_start(
     broker: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:
