@@ -305,8 +305,9 @@ class _Court:
         said = {what for channel in channels for what in channel.said}
         tally.queued += "CtidFailsafe" in said
         answered = any(channel.talked for channel in channels)
-        # A phone's 200 may cross the caller's hanging up: it has its BYE at once.
-        by_sip = any(d.answered_at is not None and d.connected > RACE for d in self.taken[dialog.user])
+        # A phone's 200 may cross the caller's hanging up: then nobody was there any more, however late its BYE comes.
+        gone = dialog.left_at or inf
+        by_sip = any(min(d.connected, gone - (d.answered_at or gone)) > RACE for d in self.taken[dialog.user])
         if by_sip and not answered and dialog.user != "anonymous":
             self.break_(f"{name} was answered by SIP, and in conversation with nobody by CEL")
         if answered:

@@ -124,6 +124,13 @@ def _at_once(day: Evidence) -> Evidence:
     return replace(day, dialogs=sorted(moved, key=lambda d: d.invited_at))
 
 
+def _unbridged(day: Evidence) -> Evidence:
+    """CEL knows of no conversation in the second caller's call."""
+    call = _of(list(day.books), SECOND)["id"]  # type: ignore[arg-type]
+    channels = {key: replace(c, talks=[]) if c.call == call else c for key, c in day.channels.items()}
+    return replace(day, channels=channels)
+
+
 def _says(**told: object) -> Callable[[Evidence], Evidence]:
     return lambda day: replace(day, log=[*day.log, json.dumps({"level": "info", **told})])
 
@@ -145,6 +152,7 @@ def _says(**told: object) -> Callable[[Evidence], Evidence]:
         (_reported_more, "report day"),
         (_let_go, "was let go"),
         (_at_once, "while in a call"),
+        (_unbridged, "in conversation with nobody"),
         (lambda day: replace(day, records=[]), "no CDR"),
         (lambda day: replace(day, heard={}), "not on the disk"),
         (
@@ -168,6 +176,19 @@ async def test_what_does_not_agree_is_a_broken_promise(
 
 async def test_who_waited_longer_than_they_should_have_is_lost_though_they_hung_up(day: Evidence) -> None:
     assert judge(day, patience=0).lost == 1
+
+
+async def test_who_hangs_up_while_the_phone_answers_was_in_no_conversation_however_late_its_bye_comes(
+    day: Evidence,
+) -> None:
+    left = next(d.left_at for d in day.dialogs if d.placed and d.user == SECOND)
+    assert left is not None
+    crossing = [
+        replace(d, answered_at=left - 0.1, left_at=left + 1) if not d.placed and d.user == SECOND else d
+        for d in day.dialogs
+    ]
+    broken = judge(replace(_unbridged(day), dialogs=crossing)).broken
+    assert not any("in conversation with nobody" in line for line in broken)
 
 
 async def test_calls_of_a_pbx_that_died_are_cut_and_not_lost(day: Evidence) -> None:
