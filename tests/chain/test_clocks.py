@@ -67,7 +67,8 @@ class Hands(Centre):
             assert began < moment
             await until(lambda: self.clock.now() > moment + 1.5, "the moment is past")
             await placed.hang_up()
-        call = await self.ended(caller)
+        await self.ended(caller)
+        call = await self.in_the_books(caller)  # a report may be asked for next
         [leg], [recording] = call["legs"], call["recordings"]
         assert leg["talk_seconds"] == pytest.approx(recording["seconds"], abs=1)
         assert recording["state"] == "complete"
