@@ -15,7 +15,6 @@ from sqlalchemy import JSON, ColumnElement, Connection, Table, Text, case, cast,
 
 from ctid.db import search
 from ctid.db.files import FileKind
-from ctid.db.numbers import written
 from ctid.db.tables import (
     audit,
     call_notes,
@@ -109,8 +108,7 @@ def _erase_numbers(connection: Connection, person: Person, normalise: Normalise)
 
 def _scrub(connection: Connection, person: Person) -> tuple[int, dict[str, list[str]]]:
     """Take name and numbers out of texts; how many rows changed, and where a name stands that may be another's."""
-    scrubber, needles = person.scrubber(), [*person.names, *person.emails, *person.given]
-    needles += [form for number in person.own for form in written(number)]
+    scrubber, needles = person.scrubber(), [*person.names, *person.emails, *person.given, *person.forms()]
     changed, mentions = 0, dict[str, list[str]]()
     touched: dict[Table, set[str]] = {tickets: set(), customers: set(), contacts: set()}
     for place in _places(person):

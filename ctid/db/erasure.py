@@ -18,7 +18,6 @@ from ctid.db.audits import Actor, note
 from ctid.db.callers import OPEN
 from ctid.db.erasing import erase
 from ctid.db.holds import held_customers, held_recording
-from ctid.db.numbers import written
 from ctid.db.retention import Due
 from ctid.db.session import Engine, instant, maybe_seconds, read, seconds, write
 from ctid.db.tables import callbacks, calls, customers, erasures, recordings, tickets
@@ -232,7 +231,7 @@ class Erasures:
 
         def work(connection: Connection) -> list[str]:
             person = person_of(connection, of.contact_id, self._normalise)
-            return [*person.names, *person.emails, *person.own, *(form for n in person.own for form in written(n))]
+            return [*person.names, *person.emails, *person.own, *person.forms()]
 
         return await read(self._engine, work)
 

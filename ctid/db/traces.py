@@ -41,8 +41,11 @@ class Person:
     calls: list[Key] = field(default_factory=list)
 
     def scrubber(self) -> Scrubber:
-        forms = [form for number in self.own for form in written(number)]
-        return Scrubber(self.names, [*forms, *self.given], self.emails)
+        return Scrubber(self.names, [*self.forms(), *self.given], self.emails)
+
+    def forms(self) -> list[str]:
+        """Every way in which their own numbers are written."""
+        return [form for number in self.own for form in written(number)]
 
 
 def person_of(connection: Connection, contact_id: str, normalise: Normalise) -> Person:
