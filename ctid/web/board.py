@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 from structlog import get_logger
@@ -44,6 +45,9 @@ GATHER_SECONDS = 0.5
 TOLD_TOGETHER = 20
 BETWEEN_SECONDS = 0.01
 
+#: A customer level or a ticket's severity; 0 is none.
+Rank = Annotated[int, msgspec.Meta(ge=0, le=5)]
+
 _log = get_logger(__name__)
 
 
@@ -66,7 +70,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     department: str | None = None
     title: str | None = None
-    level: int | None = None
+    level: Rank | None = None
     customer: str | None = None
 
 
@@ -81,7 +85,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     subject: str
     status: str | None = None
-    severity: int | None = None
+    severity: Rank | None = None
     owner: str | None = None
 
 
@@ -106,8 +110,8 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True):
     """Why a caller stands where they stand among those who wait, and who they are."""
 
     since: str | None = None
-    level: int = 1
-    severity: int = 0
+    level: Rank = 1
+    severity: Rank = 0
     contact: str | None = None
     customer: str | None = None
     prioritised: bool = False

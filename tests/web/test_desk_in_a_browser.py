@@ -43,6 +43,8 @@ def sit(browser: Browser, web: Web, name: str = "liwei", **more: object) -> Desk
 async def idle(web: Web, page: Page, state: AgentState = AgentState.IDLE, **more: object) -> None:
     await web.say(agent_message(AgentStatus(agent="7", state=state, since=time.time(), phone="agent7", **more)))
     await expect(page.locator(f"#state .mark-{state.value}")).to_be_visible()
+    # The server may have drawn that state already: what is clicked before the page's own scripts are there is a plain link.
+    await expect(page.locator("#link")).to_have_attribute("data-state", "up")
 
 
 async def writes(route: Route) -> None:

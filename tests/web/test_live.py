@@ -379,7 +379,12 @@ def test_a_list_of_those_who_wait_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xff", b"[]", b"null", b'{"state": "asleep"}', b'{"state": 7}', b"[" * 100_000]
+    "payload",
+    [
+        *(b"", b"\xff", b"[]", b"null", b'{"state": "asleep"}', b'{"state": 7}', b"[" * 100_000),
+        b'{"waiting": {"severity": 1e300}}',
+        b'{"call_id": "1.7", "state": "withdrawn", "contact": {"id": "P1", "name": "n", "level": 6}}',
+    ],
 )
 def test_what_is_not_ctids_is_dropped(payload: bytes) -> None:
     board = Board()

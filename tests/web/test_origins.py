@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import HTTPConnection
 
+from ctid.web import origins
 from ctid.web.origins import ours, same_origin
 from tests.web.conftest import Web, form_token
 
@@ -105,8 +106,9 @@ def test_where_no_public_address_was_set_the_one_that_is_listened_on_counts(
 
 
 async def test_a_name_that_is_not_ours_is_refused_before_any_page_and_named_in_the_log_once(
-    web: Web, capsys: pytest.CaptureFixture[str]
+    web: Web, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(origins, "_told", set())
     client = await web.signed_in("boss")
     for address in ("/", "/tickets", "/static/ctid.css", "/api/v1/calls", "/sign-in"):
         refused = await client.get(address, headers={"host": "rebound.example"})
