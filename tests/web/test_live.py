@@ -382,7 +382,7 @@ def test_a_list_of_those_who_wait_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     "payload",
     [
         *(b"", b"\xff", b"[]", b"null", b'{"state": "asleep"}', b'{"state": 7}', b"[" * 100_000),
-        b'{"waiting": {"severity": 1e300}}',
+        b'{"waiting": {"severity": ' + b"9" * 400 + b"}}",
         b'{"call_id": "1.7", "state": "withdrawn", "contact": {"id": "P1", "name": "n", "level": 6}}',
     ],
 )
