@@ -1,4 +1,4 @@
-"""Which tests run first, and what passwords cost in them.
+"""Which tests run first, what passwords cost in them, and which inputs properties are tried on.
 
 Law: the modules on whole centres are few and long, those of the rules many and short. xdist would begin with the file of the
 most tests and leave the long ones to the end, one worker alone with the last. `--no-loadscope-reorder` keeps this order.
@@ -11,8 +11,14 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import settings
 
 from ctid.db import secrets
+
+# A run that failed fails again: the same inputs each time. New ones are for whoever hunts: `--hypothesis-profile=hunt`.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("hunt", deadline=None, print_blob=True)
+settings.load_profile("suite")
 
 _HERE = Path(__file__).parent
 #: The dearest first; what is not named comes last, in its own order.

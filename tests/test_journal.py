@@ -191,7 +191,7 @@ def test_a_file_of_another_version_another_pbx_or_another_program_is_kept_aside(
         file.unlink()
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(held=st.binary(max_size=300), cut=st.integers(0, 4000), where=st.integers(0, 4000), byte=st.integers(0, 255))
 def test_whatever_the_file_holds_reading_it_raises_nothing(
     tmp_path: Path, held: bytes, cut: int, where: int, byte: int

@@ -164,7 +164,7 @@ def test_an_hour_is_read_in_pieces() -> None:
     assert most < 2_000_000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_reader_raise(octets: bytes) -> None:
     for whole in (octets, b"RIFF\0\0\0\0WAVE" + octets, wav(octets)[:-1], wav(b"")[:20] + octets):
@@ -173,7 +173,7 @@ def test_no_bytes_make_the_reader_raise(octets: bytes) -> None:
         drawn(whole)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     kind=st.integers(0, 0xFFFF) | st.sampled_from([PCM, ALAW, ULAW, EXTENSIBLE]),
     channels=st.integers(0, 0xFFFF) | st.integers(0, 3),
@@ -194,7 +194,7 @@ def test_no_header_makes_the_reader_take_more_than_there_is(
         assert all(-128 <= value <= 127 for lane in found.channels for value in lane)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=3000))
 def test_the_peaks_are_those_a_look_at_every_sample_finds(samples: list[int]) -> None:
     buckets = min(BUCKETS, len(samples))

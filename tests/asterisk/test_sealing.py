@@ -63,7 +63,7 @@ def test_what_was_sealed_is_opened_whole_and_lies_nowhere_plain(tmp_path: Path, 
     seal(file, keys(NEW))  # again: there is nothing to do
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(begin=st.integers(0, len(SOUND) + 10), length=st.integers(0, 2 * PIECE))
 def test_any_part_is_opened_without_the_whole(
     tmp_path_factory: pytest.TempPathFactory, begin: int, length: int

@@ -272,7 +272,7 @@ async def test_deleting_a_call_takes_its_books_along(engine, calls):
         assert (await connection.execute(talks.select())).all() == []
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(min_value=0, max_value=4e9), hold=st.floats(min_value=0, max_value=1e6), name=st.text(max_size=50))
 async def test_times_survive_to_the_microsecond(calls, at, hold, name):
     leg = replace(WHOLE.legs[0], offered_at=at, hold_seconds=hold)

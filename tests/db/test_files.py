@@ -255,7 +255,7 @@ def test_a_defused_cell_begins_no_formula_and_is_undone_exactly(cell: str) -> No
 ROWS = st.lists(st.tuples(CELL.filter(bool), CELL, st.integers(1, 5)), min_size=1, max_size=4)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.sampled_from(["'", "=1+1", "+86", "-x", '"a","b"', "a\nb", "\uff1b;"]))
 async def test_what_is_exported_and_imported_again_is_the_same(engine, rows, hard):
     new = [

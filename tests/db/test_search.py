@@ -226,7 +226,7 @@ async def test_an_upgrade_indexes_what_was_there_before(empty):
 SIGNS = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x4E20), min_size=2, max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=SIGNS, other=SIGNS, data=st.data())
 async def test_a_database_finds_a_text_by_any_part_of_it_and_by_nothing_else(engine, said, other, data):
     start = data.draw(st.integers(0, len(said) - 2))

@@ -401,7 +401,6 @@ def _runs(examples: int) -> settings:
     return settings(
         max_examples=examples,
         stateful_step_count=50,
-        deadline=None,
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )

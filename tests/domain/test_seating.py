@@ -42,7 +42,7 @@ callers = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(callers, st.sets(st.sampled_from(["ann", "bob", "cho", "dan"])))
 def test_all_who_wait_are_served_as_if_each_were_looked_at_in_turn(waiting, away) -> None:
     agents = [Agent(id=a, name=a, phone=a, level=1 + n % 3) for n, a in enumerate(["ann", "bob", "cho", "dan"])]

@@ -14,7 +14,7 @@ from fuzz.under_atheris import TARGETS
 INPUTS = 400
 #: A request to the whole application takes some ten milliseconds.
 OF_HTTP = 100
-RUNS = settings(deadline=None, suppress_health_check=list(HealthCheck))
+RUNS = settings(suppress_health_check=list(HealthCheck))
 NASTY = (
     *(
         b"\r\n",

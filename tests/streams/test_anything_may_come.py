@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ctid.asterisk.wire import Message
 from tests.streams.books import NAMES, Desk, messages, replayed, stream
 
-RUNS = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+RUNS = settings(max_examples=120, suppress_health_check=list(HealthCheck))
 HEARD = {name: messages(stream(name)) for name in NAMES}
 WHOLE = {name: replayed(stream(name)) for name in NAMES}
 
