@@ -54,7 +54,8 @@ def one(data: bytes) -> None:
             if isinstance(value, str):
                 value.encode()
                 assert "\0" not in value
-    written = [[*line.cells.values()] for line in content.lines]
+    # A line of blanks alone is none: so is one whose every word stands in a column that is not read.
+    written = [cells for line in content.lines if any(cells := [*line.cells.values()])]
     again = csvfile.lines([COLUMNS[kind], *written]).encode()
     if written:
         read = csvfile.lines_in("again.csv", again, known=COLUMNS[kind], required=_REQUIRED[kind])
