@@ -15,7 +15,7 @@ class Clock:
     """Begins at ``at`` (Unix seconds), or now; ``set_by`` moves it under the programs that run with ``env``."""
 
     def __init__(self, file: Path, *, at: float | None = None) -> None:
-        self._library = LAB / "libfaketime.so.1"
+        self._library = LAB / "libfaketimeMT.so.1"
         if not self._library.exists():
             raise LabError("libfaketime is not set up: run 'make setup'")
         self._file = file

@@ -176,18 +176,20 @@ fi
 step tools "$(made_by tools) $TOP $SIPP $MOSQUITTO $POSTGRES $PROMTOOL" "finding SIPp, mosquitto, PostgreSQL, promtool" tools
 
 # --- a clock that can be moved --------------------------------------------------------------------------------------
-clock() { # .lab/libfaketime.so.1, for LD_PRELOAD; Asterisk's own loader takes it too
+# .lab/libfaketimeMT.so.1, for LD_PRELOAD; Asterisk's own loader takes it too. The other one, libfaketime.so.1, now and then shows
+# one thread the real time while another reads the file.
+clock() {
     local library=$FAKETIME root=$LAB/clock-root
     if [ -z "$library" ]; then
         awk -v RS= -v ORS='\n\n' '!/^Package: libfaketime/' /var/lib/dpkg/status >"$LAB/host-status"
         unpack "$root" "$LAB/host-status" -- libfaketime
-        library=$(find "$root/usr/lib" -name libfaketime.so.1)
-        [ -n "$library" ] || { echo "Debian's package libfaketime holds no libfaketime.so.1"; return 1; }
+        library=$(find "$root/usr/lib" -name libfaketimeMT.so.1)
+        [ -n "$library" ] || { echo "Debian's package libfaketime holds no libfaketimeMT.so.1"; return 1; }
     fi
-    ln -sfn "$library" "$LAB/libfaketime.so.1"
-    [ "$(LD_PRELOAD="$LAB/libfaketime.so.1" FAKETIME='2001-01-01 12:00:00' date +%Y)" = 2001 ]
+    ln -sfn "$library" "$LAB/libfaketimeMT.so.1"
+    [ "$(LD_PRELOAD="$LAB/libfaketimeMT.so.1" FAKETIME='2001-01-01 12:00:00' date +%Y)" = 2001 ]
 }
-FAKETIME=$(find /usr/lib/*/faketime -name libfaketime.so.1 2>/dev/null | head -n 1 || true)
+FAKETIME=$(find /usr/lib/*/faketime -name libfaketimeMT.so.1 2>/dev/null | head -n 1 || true)
 [ "${CTID_SETUP_UNPACK:-}" = 1 ] && FAKETIME=
 step clock "$(made_by clock) $TOP $FAKETIME" "finding libfaketime" clock
 

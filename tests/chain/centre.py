@@ -55,12 +55,16 @@ class Centre:
         """Place a call; the call, whose phone rang, and the first pop that agent was shown of it."""
         before, known = self.invites(), len(self.listener.pops())
         placed = self.site.call(caller, dialled, **more)
-        agent = await self.rung(before)
 
         def look() -> dict[str, Any] | None:
             return next((pop for pop in self.listener.pops()[known:] if pop["agent"] == agent), None)
 
-        return placed, agent, await until(look, f"{agent}'s screen pops")
+        try:
+            agent = await self.rung(before)
+            return placed, agent, await until(look, f"{agent}'s screen pops")
+        except BaseException:  # a caller nobody hangs up would talk on into the tests that follow
+            await placed.kill()
+            raise
 
     async def talks(self, agent: str, call: str) -> None:
         await self.listener.popped(agent, "answered", call)

@@ -11,7 +11,7 @@ from lab import tones
 from lab.asterisk import Asterisk
 from lab.load import place_calls
 from lab.process import until
-from lab.sipp import place_call
+from lab.sipp import place_call, read_messages
 
 
 def test_a_tone_is_found_again_and_no_other(tmp_path: Path) -> None:
@@ -25,6 +25,19 @@ def test_a_tone_is_found_again_and_no_other(tmp_path: Path) -> None:
     assert tones.seconds(wav) == 2
     assert tones.seconds_of(wav, 440) == 2
     assert tones.seconds_of(wav, 1000) == 0
+
+
+async def test_a_sip_message_that_is_still_being_written_is_none_yet(tmp_path: Path, pbx: Asterisk) -> None:
+    async with place_call(pbx, "13800138000", "4001", folder=tmp_path) as call:
+        await until(lambda: any(m.start.startswith("SIP/2.0 200") for m in call.messages), "the PBX answers")
+        await call.hang_up()
+    log = tmp_path / f"{call.name}.messages"
+    octets, whole = log.read_bytes(), read_messages(log)
+    assert any(m.body for m in whole)
+    for end in range(len(octets)):
+        log.write_bytes(octets[:end])
+        read = read_messages(log)
+        assert read == whole[: len(read)], octets[:end].decode()[-200:]
 
 
 async def test_a_tap_holds_the_bytes_that_ctid_gets(tmp_path: Path, pbx: Asterisk) -> None:
