@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from sqlalchemy import make_url
 
-from lab.counting import read_metrics
+from lab.evidence import read_metrics
 from lab.process import Process, free_port, until
 from lab.site import CTID, Site
 from lab.wire import Wire

@@ -78,15 +78,15 @@ def read_messages(path: Path) -> list[SipMessage]:
     """All messages in a SIPp message log, in order; one that SIPp is still writing is none yet."""
     if not path.exists():
         return []
-    text = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    text = path.read_bytes().decode("utf-8", "replace")
     heads = list(_MESSAGE.finditer(text))
     messages = []
     for head, after in itertools.zip_longest(heads, heads[1:]):
-        said, ended, body = text[head.end() : after.start() if after else len(text)].partition("\n\n")
-        start, *lines = said.split("\n")
+        said, ended, body = text[head.end() : after.start() if after else len(text)].partition("\r\n\r\n")
+        start, *lines = said.split("\r\n")
         pairs = (line.partition(":") for line in lines if ":" in line)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        octets = body.replace("\n", "\r\n").encode()
+        octets = body.encode()
         if not ended or len(octets) < (length := int(headers.get("content-length") or 0)):
             continue
         messages.append(
@@ -95,7 +95,7 @@ def read_messages(path: Path) -> list[SipMessage]:
                 sent=head["way"] == "sent",
                 start=start,
                 headers=headers,
-                body=octets[:length].decode("utf-8", "replace").replace("\r\n", "\n"),
+                body=octets[:length].decode("utf-8", "replace"),
             )
         )
     return messages

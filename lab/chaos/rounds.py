@@ -15,7 +15,8 @@ from pathlib import Path
 from lab.chaos.faults import FAULTS
 from lab.chaos.scene import Fault, Need, Scene
 from lab.chaos.stream import AGENTS, ANSWERING, CSV, LINES, PATIENCE, Stream
-from lab.counting import Tally, gather, judge
+from lab.counting import Tally, judge
+from lab.evidence import gather
 from lab.pair import Node, Pair
 from lab.postgres import Postgres
 from lab.site import Site

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from lab.counting import read_metrics
+from lab.evidence import read_metrics
 from lab.process import until
 from lab.site import Site
 from lab.small_disk import SmallDisk

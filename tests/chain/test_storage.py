@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from ctid.daemon.journal import waiting_bytes
-from lab.counting import gather, judge, read_metrics
+from lab.counting import judge
+from lab.evidence import gather, read_metrics
 from lab.postgres import Postgres
 from lab.process import until
 from lab.site import Site

@@ -12,7 +12,8 @@ from sqlalchemy import select
 from ctid.db.session import Engine, engine
 from ctid.db.tables import agent_states
 from lab.clock import Clock
-from lab.counting import gather, judge
+from lab.counting import judge
+from lab.evidence import gather
 from lab.pair import Node, Pair
 from lab.postgres import Postgres
 from lab.process import until

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from lab.counting import Evidence, gather, judge
+from lab.counting import judge
 from lab.dialogs import read_dialogs
+from lab.evidence import Evidence, gather
 from lab.process import until
 from lab.sipp import SippAgent, read_messages
 from lab.site import Site
